@@ -4,5 +4,7 @@
     allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")
 )]
 
+pub mod config;
 pub mod event;
 pub mod service;
+pub mod sys;

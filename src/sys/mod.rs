@@ -1,0 +1,3 @@
+//! Thin safe wrappers over system calls and the system's databases.
+
+pub mod world;
