@@ -808,12 +808,14 @@ impl Peer {
     }
 }
 
-/// This end of a connection.
+/// This end of a connection (or the listening socket of a `wait` service).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Local {
-    /// TCP or UDP; v4-mapped addresses are already IPv4.
+    /// TCP; v4-mapped addresses are already IPv4.
     Inet(SocketAddr),
-    /// The configured name of a unix socket.
+    /// UDP.
+    Udp(SocketAddr),
+    /// A unix socket.
     Unix(UnixName),
     /// A virtual machine socket.
     Vsock {
