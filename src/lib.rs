@@ -6,3 +6,4 @@
 
 pub mod event;
 pub mod service;
+pub mod sys;

@@ -1,0 +1,3 @@
+//! Thin wrappers over the kernel's interface: each takes and gives plain types and `io::Error`, and decides nothing.
+
+pub mod errno;
