@@ -5,5 +5,6 @@
 )]
 
 pub mod event;
+pub mod log;
 pub mod service;
 pub mod sys;

@@ -74,7 +74,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Characters that end a line, drive a terminal, or make a reader see something else than what is there.
-pub(super) fn is_dangerous(c: char) -> bool {
+pub(crate) fn is_dangerous(c: char) -> bool {
     match c {
         ' '..='~' => false,
         '\0'..='\u{9f}' => true,

@@ -417,7 +417,11 @@ mod tests {
             reason: &"r".repeat(5000),
         };
         for event in [output, failed] {
-            assert!((1000..=1024).contains(&line(&event).len()), "{}", line(&event).len());
+            assert!(
+                (1000..=1024).contains(&line(&event).len()),
+                "{}",
+                line(&event).len()
+            );
         }
     }
 }

@@ -1,3 +1,5 @@
 //! Thin wrappers over the kernel's interface: each takes and gives plain types and `io::Error`, and decides nothing.
 
+pub mod datagram;
 pub mod errno;
+pub mod output;
