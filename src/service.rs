@@ -609,7 +609,7 @@ pub struct LogSelection {
 }
 
 /// `log_to`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LogTarget {
     /// Journal, terminal, syslog or plain stderr, by what there is.
     Auto,

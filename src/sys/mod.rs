@@ -2,7 +2,10 @@
 //!
 //! Invariant: nothing here decides anything. Policy (what to do on an error) belongs to the callers.
 
+pub mod datagram;
+pub mod errno;
 pub mod memfd;
+pub mod output;
 pub mod pipe;
 pub mod poller;
 pub mod process;
