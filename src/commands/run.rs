@@ -47,19 +47,16 @@ pub(super) fn serve(source: Source, ready_fd: Option<i32>, pid_file: Option<&Pat
 fn become_daemon(source: Source, ready_fd: Option<i32>, pid_file: Option<&Path>) -> io::Result<Start> {
     let color = io::stderr().is_terminal();
     let pid_file = pid_file.map(std::path::absolute).transpose()?;
+    // Before anything is changed: what children get back is what was found.
+    let mut host = launch::Host::found()?;
     signals::block_all_and_reset()?;
     let ready_fd = ready_fd
         .map(start::take_over)
         .transpose()
         .map_err(|error| io::Error::other(format!("--ready-fd: {error}: give the number of an open descriptor")))?;
     start::close_inherited(&ready_fd.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect::<Vec<_>>())?;
-    let environment = start::take_environment();
+    host.environment = start::take_environment();
     start::settle()?;
-    let (soft, open_files) = start::raise_open_files()?;
-    let privileged = start::is_privileged();
-    if privileged {
-        start::forbid_dumps()?;
-    }
-    let host = launch::Host::new(soft, environment, privileged);
+    let open_files = start::raise_open_files()?;
     Ok(Start { source, ready_fd, pid_file, host, open_files, color })
 }

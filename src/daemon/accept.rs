@@ -5,16 +5,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::libc;
 use slotmap::Key;
 
+use super::output::Output;
 use super::state::{Child, Held, Launch, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
-use crate::admission::{Refusal, Ticket};
+use crate::admission::Refusal;
 use crate::event::Event;
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
@@ -193,55 +193,52 @@ impl Daemon {
             return false;
         };
         let id = self.ids.next();
-        let local = socket.local_of(held.connection.as_fd());
+        let Held { connection: fd, peer, ticket, since } = held;
+        let local = socket.local_of(fd.as_fd());
         let connection = Connection {
-            socket: held.connection.as_fd(),
+            socket: fd.as_fd(),
             stderr: match live.service.process.stderr {
-                Stderr::Log => live.output.as_ref().map(|output| output.writer()),
+                Stderr::Log => live.output.as_ref().map(Output::writer),
                 Stderr::LogEach | Stderr::Client | Stderr::Null | Stderr::Inherit | Stderr::File(_) => None,
             },
-            peer: Some(&held.peer),
+            peer: Some(&peer),
             local: &local,
             id: id.as_str(),
-            cookie: socket::cookie(held.connection.as_fd()),
+            cookie: socket::cookie(fd.as_fd()),
             concurrency: 0,
             proxied_from: None,
         };
-        let plan = Rc::clone(&live.plan);
         let (launcher, poller) = (&mut self.launcher, &self.poller);
-        let mut slot = Some(held);
+        let mut ticket = Some(ticket);
         let result = self.children.try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
-            let launched = launcher.launch(&plan, &connection, child.data().as_ffi(), now)?;
+            let launched = launcher.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
             let _ = poller.add(launched.pidfd.as_fd(), Interest::Readable, Token::Child(child).bits());
-            let held = slot.take().ok_or(LaunchError { step: "launch", errno: libc::EINVAL })?;
             Ok(Child {
                 service,
                 pid: launched.pid,
                 pidfd: launched.pidfd,
                 id,
-                peer: held.peer,
-                ticket: held.ticket,
+                peer: peer.clone(),
+                _ticket: ticket.take(),
                 started: now,
                 launch: Launch::Running,
                 reason: None,
             })
         });
-        match result {
-            Ok(child) => {
+        match (result, ticket) {
+            (Ok(child), _) => {
                 self.on_launched(service, child);
                 true
             }
-            Err(error) => match slot {
-                Some(held) if is_exhaustion(error.errno) => {
-                    let error = io::Error::from_raw_os_error(error.errno);
-                    self.on_no_room(key, held, &error, now)
-                }
-                held => {
-                    let ticket = held.map(|held| (held.peer, held.ticket));
-                    self.on_launch_refused(service, &error, ticket, id.as_str(), now);
-                    true
-                }
-            },
+            (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {
+                let held = Held { connection: fd, peer, ticket, since };
+                self.on_no_room(key, held, &io::Error::from_raw_os_error(error.errno), now)
+            }
+            (Err(error), _) => {
+                // A reason of its own: an environment that is too large, …
+                self.on_launch_failed(service, error.step, error.errno, Some(&peer), id.as_str(), now);
+                true
+            }
         }
     }
 
@@ -256,18 +253,6 @@ impl Daemon {
             let event = Event::Start { service: name, pid: child.pid, peer: Some(&child.peer), id };
             Self::tell(&mut self.log, Some(live), &event);
         }
-    }
-
-    /// The launch was refused for a reason of its own (an environment that is too large, …).
-    fn on_launch_refused(
-        &mut self,
-        service: ServiceKey,
-        error: &LaunchError,
-        held: Option<(Peer, Ticket)>,
-        id: &str,
-        now: Instant,
-    ) {
-        self.on_launch_failed(service, error.step, error.errno, held.as_ref().map(|(peer, _)| peer), id, now);
     }
 
     /// Keeps a connection for which there is no descriptor, memory or process now.

@@ -46,6 +46,8 @@ impl Daemon {
                 let words = self.step_words(service, step);
                 self.on_launch_failed(service, &words, errno, Some(&peer), id.as_str(), now);
             }
+            // The exit that follows tells by which signal.
+            Outcome::Killed { .. } => child.launch = Launch::Done,
             Outcome::Stuck { step } => {
                 let _ = process::signal(child.pidfd.as_fd(), Kill::Kill);
                 child.launch = Launch::Failed;
@@ -116,12 +118,11 @@ impl Daemon {
 
     /// A child that is dead tells of its launch before it is reaped, so that the exit can be judged.
     fn note_dead_launch(&mut self, key: ChildKey, now: Instant) {
-        let mut settled = std::mem::take(&mut self.settled);
-        self.launcher.settle_dead(key.data().as_ffi(), &mut settled);
-        for one in settled.drain(..) {
-            self.on_settled(KeyData::from_ffi(one.key).into(), one.outcome, now);
+        if self.children.get(key).is_some_and(|child| child.launch == Launch::Running)
+            && let Some(one) = self.launcher.settle_dead(key.data().as_ffi())
+        {
+            self.on_settled(key, one.outcome, now);
         }
-        self.settled = settled;
     }
 
     fn on_exit(&mut self, key: ChildKey, dead: &Dead, now: Instant) {
@@ -148,8 +149,7 @@ impl Daemon {
     fn release(&mut self, key: ChildKey) -> Option<(Released, ServiceKey)> {
         let child = self.children.remove(key)?;
         self.poller.remove(&child.pidfd);
-        let Child { service, pid, id, ticket, started, launch, reason, .. } = child;
-        drop(ticket);
+        let Child { service, pid, id, started, launch, reason, .. } = child;
         if let Some(live) = self.services.get_mut(service) {
             live.children -= 1;
         }
@@ -171,12 +171,6 @@ impl Daemon {
         for child in self.children.values_mut() {
             child.reason.get_or_insert("shutdown");
             signal_tree(child, kill);
-        }
-    }
-
-    pub(super) fn kill_child(&mut self, key: ChildKey) {
-        if let Some(child) = self.children.get(key) {
-            signal_tree(child, Kill::Kill);
         }
     }
 

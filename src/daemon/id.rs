@@ -7,14 +7,14 @@ const ROOM: usize = 21;
 
 /// An id, by value: making one allocates nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionId {
+pub(super) struct ConnectionId {
     text: [u8; ROOM],
     length: u8,
 }
 
 impl ConnectionId {
     /// The id as the log has it.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         self.text.get(..usize::from(self.length)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("")
     }
 

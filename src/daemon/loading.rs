@@ -3,7 +3,6 @@
 //! A slow directory service stalls it and nobody else, no module of one ever lives in the daemon, and what parsing
 //! allocates goes with it.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -76,9 +75,7 @@ impl LoadChild {
         start::close_inherited(&[record.as_raw_fd()])?;
         signals::unblock_all()?;
         let bytes = handover::encode(&source.load(color))?;
-        // The descriptor must stay: the daemon reads the same file by its own.
-        File::from(memfd::write_and_seal(record, &bytes)?);
-        Ok(())
+        memfd::write_and_seal(record, &bytes).map(drop)
     }
 
     /// Reaps the child, if it has ended, and reads what it found.

@@ -43,7 +43,6 @@ pub use loading::Source;
 pub use start::{Outcome, Start};
 
 /// The daemon.
-#[derive(Debug)]
 pub struct Daemon {
     poller: Poller,
     signals: Signals,
@@ -127,7 +126,6 @@ impl Daemon {
             Timer::Wake(key) => self.on_pause_over(key, now),
             Timer::Retry => self.wake_waiting(),
             Timer::Bind(key) => self.on_bind_again(key, now),
-            Timer::Kill(key) => self.kill_child(key),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
             Timer::Orphans => self.reap_orphans(now),

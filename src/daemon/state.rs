@@ -107,7 +107,8 @@ pub(super) struct Child {
     pub pidfd: OwnedFd,
     pub id: ConnectionId,
     pub peer: Peer,
-    pub ticket: Ticket,
+    /// Held for as long as the child is.
+    pub _ticket: Option<Ticket>,
     pub started: Instant,
     pub launch: Launch,
     /// Why the daemon ended it, if it did.

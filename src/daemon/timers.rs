@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::token::{ChildKey, ListenerKey, ServiceKey};
+use super::token::{ListenerKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +15,6 @@ pub(super) enum Timer {
     Retry,
     /// An address that could not be bound is tried again.
     Bind(ListenerKey),
-    /// A child that was told to end has had its time.
-    Kill(ChildKey),
     /// The drain has had its time.
     Shutdown,
     /// A load has taken too long.

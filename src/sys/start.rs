@@ -16,11 +16,11 @@ use nix::sys::stat::{Mode, umask};
 /// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below.
 pub const FLOOR: RawFd = 64;
 
-/// Raises the soft limit of open files to the hard one and returns (old soft, new soft).
-pub fn raise_open_files() -> io::Result<(u64, u64)> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+/// Raises the soft limit of open files to the hard one and returns it.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok((soft, hard))
+    Ok(hard)
 }
 
 /// Takes over the descriptor `number` from the starter: moved above the floor, CLOEXEC, the old number closed.
@@ -99,16 +99,6 @@ pub fn with_empty_umask<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Makes the daemon undumpable: nobody can trace a child that still shares its memory, and no core file can hold other
-/// people's secrets (launch.md 3.1). Checked, and never undone.
-pub fn forbid_dumps() -> io::Result<()> {
-    nix::sys::prctl::set_dumpable(false)?;
-    if nix::sys::prctl::get_dumpable()? {
-        return Err(io::Error::other("the kernel kept the dumpable flag"));
-    }
-    Ok(())
-}
-
 /// True when orphans are re-parented to this process: PID 1 of a pid namespace, or a child subreaper.
 pub fn adopts_orphans() -> bool {
     nix::unistd::getpid().as_raw() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
@@ -120,22 +110,4 @@ pub fn identity() -> (u32, u32) {
         nix::unistd::geteuid().as_raw(),
         nix::unistd::getegid().as_raw(),
     )
-}
-
-/// True when the process has any permitted capability or is root: then its memory must be guarded.
-pub fn is_privileged() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let caps = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
-    identity().0 == 0 || caps.is_some_and(|caps| caps.trim().bytes().any(|byte| byte != b'0'))
-}
-
-/// `fs.suid_dumpable`; 1 means that a change of ids makes a process traceable again.
-pub fn suid_dumpable() -> bool {
-    std::fs::read_to_string("/proc/sys/fs/suid_dumpable").is_ok_and(|text| text.trim() == "1")
-}
-
-/// This process's oom_score_adj.
-pub fn oom_score_adj() -> i32 {
-    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
 }

@@ -1,0 +1,1 @@
+pub fn check(_:&crate::cli::Check)->u8{0}

@@ -1,0 +1,1 @@
+pub struct SystemWorld; impl SystemWorld { pub fn new()->Self{Self} }
