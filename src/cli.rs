@@ -6,7 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The inetd-style super-server.
 #[derive(Debug, Parser)]
-#[command(name = "oxinetd", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    name = "oxinetd",
+    version,
+    about,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -63,7 +69,12 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Keys and values of the service, then -- and the program
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "OPTION")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "OPTION"
+    )]
     pub words: Vec<String>,
 }
 

@@ -44,7 +44,10 @@ struct Incoming<T> {
 
 /// The bytes of a record.
 pub fn encode<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    Ok(serde_json::to_vec(&Outgoing { version: VERSION, record })?)
+    Ok(serde_json::to_vec(&Outgoing {
+        version: VERSION,
+        record,
+    })?)
 }
 
 /// The record in `bytes`.
@@ -64,7 +67,11 @@ mod tests {
 
     #[test]
     fn a_record_survives() {
-        let loaded = Loaded { table: None, report: "line\n".to_owned(), embedded: true };
+        let loaded = Loaded {
+            table: None,
+            report: "line\n".to_owned(),
+            embedded: true,
+        };
         let back: Loaded = decode(&encode(&loaded).unwrap()).unwrap();
         assert_eq!((back.report.as_str(), back.embedded), ("line\n", true));
     }

@@ -27,7 +27,10 @@ pub struct House(Count);
 impl House {
     /// A house for `max` connections; `None`: unlimited.
     pub fn new(max: Option<NonZeroU32>) -> Self {
-        Self(Count { live: Rc::default(), max })
+        Self(Count {
+            live: Rc::default(),
+            max,
+        })
     }
 
     /// Changes the limit; who is in stays in.
@@ -61,8 +64,14 @@ pub struct Gate {
 impl Gate {
     /// The rules of `admission`, nobody in.
     pub fn new(admission: &Admission) -> Self {
-        let connections = Count { live: Rc::default(), max: admission.max_connections };
-        Self { connections, over_limit: admission.over_limit }
+        let connections = Count {
+            live: Rc::default(),
+            max: admission.max_connections,
+        };
+        Self {
+            connections,
+            over_limit: admission.over_limit,
+        }
     }
 
     /// New rules after a reload; counts stay.
@@ -91,7 +100,10 @@ impl Gate {
         if self.connections.is_full() {
             return Err(Refusal::Connections);
         }
-        Ok(Ticket::take([Rc::clone(&self.connections.live), Rc::clone(&house.0.live)]))
+        Ok(Ticket::take([
+            Rc::clone(&self.connections.live),
+            Rc::clone(&house.0.live),
+        ]))
     }
 }
 

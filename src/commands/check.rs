@@ -1,1 +1,3 @@
-pub fn check(_:&crate::cli::Check)->u8{0}
+pub fn check(_: &crate::cli::Check) -> u8 {
+    0
+}

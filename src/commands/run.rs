@@ -44,7 +44,11 @@ pub(super) fn serve(source: Source, ready_fd: Option<i32>, pid_file: Option<&Pat
 }
 
 /// Makes this process a daemon: what it inherited is looked at, and then gone.
-fn become_daemon(source: Source, ready_fd: Option<i32>, pid_file: Option<&Path>) -> io::Result<Start> {
+fn become_daemon(
+    source: Source,
+    ready_fd: Option<i32>,
+    pid_file: Option<&Path>,
+) -> io::Result<Start> {
     let color = io::stderr().is_terminal();
     let pid_file = pid_file.map(std::path::absolute).transpose()?;
     // Before anything is changed: what children get back is what was found.
@@ -53,10 +57,26 @@ fn become_daemon(source: Source, ready_fd: Option<i32>, pid_file: Option<&Path>)
     let ready_fd = ready_fd
         .map(start::take_over)
         .transpose()
-        .map_err(|error| io::Error::other(format!("--ready-fd: {error}: give the number of an open descriptor")))?;
-    start::close_inherited(&ready_fd.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect::<Vec<_>>())?;
+        .map_err(|error| {
+            io::Error::other(format!(
+                "--ready-fd: {error}: give the number of an open descriptor"
+            ))
+        })?;
+    start::close_inherited(
+        &ready_fd
+            .iter()
+            .map(std::os::fd::AsRawFd::as_raw_fd)
+            .collect::<Vec<_>>(),
+    )?;
     host.environment = start::take_environment();
     start::settle()?;
     let open_files = start::raise_open_files()?;
-    Ok(Start { source, ready_fd, pid_file, host, open_files, color })
+    Ok(Start {
+        source,
+        ready_fd,
+        pid_file,
+        host,
+        open_files,
+        color,
+    })
 }

@@ -13,7 +13,14 @@ const NAME: &str = "<command line>";
 /// Serves until TERM.
 pub fn serve(command: &Serve) -> u8 {
     match table(&command.words) {
-        Ok(text) => run::serve(Source::Text { name: NAME.to_owned(), text }, None, None),
+        Ok(text) => run::serve(
+            Source::Text {
+                name: NAME.to_owned(),
+                text,
+            },
+            None,
+            None,
+        ),
         Err(problem) => {
             complain(&format!("oxinetd serve: {problem}\n"));
             exit::USAGE
@@ -25,7 +32,10 @@ pub fn serve(command: &Serve) -> u8 {
 fn table(words: &[String]) -> Result<String, String> {
     let end = words.iter().position(|word| word == "--");
     let (options, program) = match end {
-        Some(end) => (words.get(..end).unwrap_or(&[]), words.get(end + 1..).unwrap_or(&[])),
+        Some(end) => (
+            words.get(..end).unwrap_or(&[]),
+            words.get(end + 1..).unwrap_or(&[]),
+        ),
         None => (words, &[][..]),
     };
     let mut keys = pairs(options)?;
@@ -35,16 +45,25 @@ fn table(words: &[String]) -> Result<String, String> {
     if !keys.iter().any(|(key, _)| key == "listen") {
         return Err("where to listen is missing: --listen 7007".to_owned());
     }
-    if !keys.iter().any(|(key, _)| ["command", "builtin", "redirect"].contains(&key.as_str())) {
+    if !keys
+        .iter()
+        .any(|(key, _)| ["command", "builtin", "redirect"].contains(&key.as_str()))
+    {
         return Err("what to serve is missing: --builtin echo, or -- PROGRAM ARGUMENTS".to_owned());
     }
     let name = service_name(&keys);
-    let mut text = String::from("[daemon]\ncontrol = \"off\"\nlog_to = \"stderr\"\n\n[defaults]\nuser = \"65534\"\n\n");
+    let mut text = String::from(
+        "[daemon]\ncontrol = \"off\"\nlog_to = \"stderr\"\n\n[defaults]\nuser = \"65534\"\n\n",
+    );
     let _ = writeln!(text, "[service.{name}]");
     for (key, values) in keys {
         let list = key == "command" || values.len() > 1;
         let values: Vec<String> = values.iter().map(|value| toml_value(&key, value)).collect();
-        let value = if list { format!("[{}]", values.join(", ")) } else { values.concat() };
+        let value = if list {
+            format!("[{}]", values.join(", "))
+        } else {
+            values.concat()
+        };
         let _ = writeln!(text, "{key} = {value}");
     }
     Ok(text)
@@ -56,7 +75,9 @@ fn pairs(options: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
     let mut options = options.iter().peekable();
     while let Some(option) = options.next() {
         let Some(option) = option.strip_prefix("--") else {
-            return Err(format!("`{option}` is not an option; a program comes after --"));
+            return Err(format!(
+                "`{option}` is not an option; a program comes after --"
+            ));
         };
         let (key, value) = match option.split_once('=') {
             Some((key, value)) => (key, value.to_owned()),
@@ -66,7 +87,11 @@ fn pairs(options: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
             },
         };
         let key = key.replace('-', "_");
-        if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.') || key.is_empty() {
+        if !key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
+            || key.is_empty()
+        {
             return Err(format!("`--{option}` is not an option"));
         }
         match keys.iter_mut().find(|(other, _)| *other == key) {
@@ -81,7 +106,8 @@ fn pairs(options: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
 fn toml_value(key: &str, value: &str) -> String {
     let plain = value == "true"
         || value == "false"
-        || (value.parse::<i64>().is_ok() && (value == "0" || !value.trim_start_matches('-').starts_with('0')))
+        || (value.parse::<i64>().is_ok()
+            && (value == "0" || !value.trim_start_matches('-').starts_with('0')))
         || (value.starts_with('[') && value.ends_with(']') && !value.contains("]:"))
         || (value.starts_with('{') && value.ends_with('}'));
     if plain && key != "command" && !value.starts_with('+') {
@@ -104,14 +130,24 @@ fn toml_value(key: &str, value: &str) -> String {
 /// The built-in's or the program's name, as far as a service may be called so.
 fn service_name(keys: &[(String, Vec<String>)]) -> String {
     let of = |wanted: &str| {
-        keys.iter().find(|(key, _)| key == wanted).and_then(|(_, values)| values.first()).map(String::as_str)
+        keys.iter()
+            .find(|(key, _)| key == wanted)
+            .and_then(|(_, values)| values.first())
+            .map(String::as_str)
     };
     let name = of("builtin").or_else(|| of("command")).unwrap_or("service");
     let name = name.split_whitespace().next().unwrap_or(name);
     let base = name.rsplit('/').next().unwrap_or(name);
-    let name: String =
-        base.chars().filter(|char| char.is_ascii_alphanumeric() || "_-".contains(*char)).take(64).collect();
-    if name.is_empty() || name.starts_with('-') { "service".to_owned() } else { name }
+    let name: String = base
+        .chars()
+        .filter(|char| char.is_ascii_alphanumeric() || "_-".contains(*char))
+        .take(64)
+        .collect();
+    if name.is_empty() || name.starts_with('-') {
+        "service".to_owned()
+    } else {
+        name
+    }
 }
 
 #[cfg(test)]
@@ -145,8 +181,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        assert!(table(&words("--builtin echo")).unwrap_err().contains("--listen"));
-        assert!(table(&words("--listen 7")).unwrap_err().contains("--builtin"));
+        assert!(
+            table(&words("--builtin echo"))
+                .unwrap_err()
+                .contains("--listen")
+        );
+        assert!(
+            table(&words("--listen 7"))
+                .unwrap_err()
+                .contains("--builtin")
+        );
         assert!(table(&words("listen 7")).unwrap_err().contains("after --"));
     }
 }

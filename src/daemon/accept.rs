@@ -43,7 +43,9 @@ enum Obstacle {
 impl Daemon {
     pub(super) fn on_listener(&mut self, key: ListenerKey, now: Instant) {
         for _ in 0..BATCH {
-            let Some(listener) = self.listeners.get_mut(key) else { return };
+            let Some(listener) = self.listeners.get_mut(key) else {
+                return;
+            };
             let service = listener.service;
             if self.phase != Phase::Serving || listener.state != ListenerState::Polling {
                 return;
@@ -52,14 +54,18 @@ impl Daemon {
                 self.suspend(key, obstacle);
                 return;
             }
-            let Some(listener) = self.listeners.get_mut(key) else { return };
+            let Some(listener) = self.listeners.get_mut(key) else {
+                return;
+            };
             if let Some(held) = listener.held.take() {
                 if !self.launch_held(key, service, held, now) {
                     return;
                 }
                 continue;
             }
-            let Some(socket) = listener.socket.as_ref() else { return };
+            let Some(socket) = listener.socket.as_ref() else {
+                return;
+            };
             match socket.accept() {
                 Accepted::Connection(fd, peer) => {
                     if !self.on_connection(key, service, fd, peer, now) {
@@ -87,10 +93,18 @@ impl Daemon {
     }
 
     fn suspend(&mut self, key: ListenerKey, obstacle: Obstacle) {
-        let Some(listener) = self.listeners.get_mut(key) else { return };
-        let Some(socket) = listener.socket.as_ref() else { return };
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        let Some(socket) = listener.socket.as_ref() else {
+            return;
+        };
         listener.state = ListenerState::Waiting;
-        let _ = self.poller.modify(socket.as_fd(), Interest::Nothing, Token::Listener(key).bits());
+        let _ = self.poller.modify(
+            socket.as_fd(),
+            Interest::Nothing,
+            Token::Listener(key).bits(),
+        );
         match obstacle {
             Obstacle::Daemon => self.waiting.push(key),
             Obstacle::Service => {
@@ -103,7 +117,9 @@ impl Daemon {
 
     /// Polls the listeners of `service` again.
     pub(super) fn wake_service(&mut self, service: ServiceKey) {
-        let Some(live) = self.services.get_mut(service) else { return };
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
         let mut waiting = std::mem::take(&mut live.waiting);
         for key in waiting.drain(..) {
             self.poll_again(key);
@@ -123,10 +139,18 @@ impl Daemon {
     }
 
     fn poll_again(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get_mut(key) else { return };
-        let Some(socket) = listener.socket.as_ref() else { return };
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        let Some(socket) = listener.socket.as_ref() else {
+            return;
+        };
         listener.state = ListenerState::Polling;
-        let _ = self.poller.modify(socket.as_fd(), Interest::Readable, Token::Listener(key).bits());
+        let _ = self.poller.modify(
+            socket.as_fd(),
+            Interest::Readable,
+            Token::Listener(key).bits(),
+        );
         if listener.held.is_some() {
             // Its client is not in the kernel's queue, so epoll would not tell of it.
             self.on_listener(key, Instant::now());
@@ -142,9 +166,21 @@ impl Daemon {
         peer: Peer,
         now: Instant,
     ) -> bool {
-        let Some(live) = self.services.get_mut(service) else { return false };
+        let Some(live) = self.services.get_mut(service) else {
+            return false;
+        };
         match live.gate.admit(&self.house) {
-            Ok(ticket) => self.launch(key, service, Held { connection, peer, ticket, since: now }, now),
+            Ok(ticket) => self.launch(
+                key,
+                service,
+                Held {
+                    connection,
+                    peer,
+                    ticket,
+                    since: now,
+                },
+                now,
+            ),
             Err(refusal) => {
                 self.refuse(service, &connection, &peer, refusal);
                 true
@@ -153,18 +189,30 @@ impl Daemon {
     }
 
     fn refuse(&mut self, service: ServiceKey, connection: &OwnedFd, peer: &Peer, refusal: Refusal) {
-        let Some(live) = self.services.get_mut(service) else { return };
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
         live.counters.refused += 1;
         if live.service.admission.refuse_with == RefuseWith::Reset {
             socket::reset_on_close(connection.as_fd());
         }
         if live.service.log.refuse {
-            let event = Event::Fail { service: &live.service.name, reason: refusal.word(), peer };
+            let event = Event::Fail {
+                service: &live.service.name,
+                reason: refusal.word(),
+                peer,
+            };
             Self::tell(&mut self.log, Some(live), &event);
         }
     }
 
-    fn launch_held(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
+    fn launch_held(
+        &mut self,
+        key: ListenerKey,
+        service: ServiceKey,
+        held: Held,
+        now: Instant,
+    ) -> bool {
         if now.duration_since(held.since) < HELD_AT_MOST {
             return self.launch(key, service, held, now);
         }
@@ -188,18 +236,33 @@ impl Daemon {
         if let Err(error) = self.open_output(service) {
             return self.on_no_room(key, held, &error, now);
         }
-        let Some(live) = self.services.get(service) else { return false };
-        let Some(socket) = self.listeners.get(key).and_then(|listener| listener.socket.as_ref()) else {
+        let Some(live) = self.services.get(service) else {
+            return false;
+        };
+        let Some(socket) = self
+            .listeners
+            .get(key)
+            .and_then(|listener| listener.socket.as_ref())
+        else {
             return false;
         };
         let id = self.ids.next();
-        let Held { connection: fd, peer, ticket, since } = held;
+        let Held {
+            connection: fd,
+            peer,
+            ticket,
+            since,
+        } = held;
         let local = socket.local_of(fd.as_fd());
         let connection = Connection {
             socket: fd.as_fd(),
             stderr: match live.service.process.stderr {
                 Stderr::Log => live.output.as_ref().map(Output::writer),
-                Stderr::LogEach | Stderr::Client | Stderr::Null | Stderr::Inherit | Stderr::File(_) => None,
+                Stderr::LogEach
+                | Stderr::Client
+                | Stderr::Null
+                | Stderr::Inherit
+                | Stderr::File(_) => None,
             },
             peer: Some(&peer),
             local: &local,
@@ -210,33 +273,52 @@ impl Daemon {
         };
         let (launcher, poller) = (&mut self.launcher, &self.poller);
         let mut ticket = Some(ticket);
-        let result = self.children.try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
-            let launched = launcher.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
-            let _ = poller.add(launched.pidfd.as_fd(), Interest::Readable, Token::Child(child).bits());
-            Ok(Child {
-                service,
-                pid: launched.pid,
-                pidfd: launched.pidfd,
-                id,
-                peer: peer.clone(),
-                _ticket: ticket.take(),
-                started: now,
-                launch: Launch::Running,
-                reason: None,
-            })
-        });
+        let result =
+            self.children
+                .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
+                    let launched =
+                        launcher.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
+                    let _ = poller.add(
+                        launched.pidfd.as_fd(),
+                        Interest::Readable,
+                        Token::Child(child).bits(),
+                    );
+                    Ok(Child {
+                        service,
+                        pid: launched.pid,
+                        pidfd: launched.pidfd,
+                        id,
+                        peer: peer.clone(),
+                        _ticket: ticket.take(),
+                        started: now,
+                        launch: Launch::Running,
+                        reason: None,
+                    })
+                });
         match (result, ticket) {
             (Ok(child), _) => {
                 self.on_launched(service, child);
                 true
             }
             (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {
-                let held = Held { connection: fd, peer, ticket, since };
+                let held = Held {
+                    connection: fd,
+                    peer,
+                    ticket,
+                    since,
+                };
                 self.on_no_room(key, held, &io::Error::from_raw_os_error(error.errno), now)
             }
             (Err(error), _) => {
                 // A reason of its own: an environment that is too large, …
-                self.on_launch_failed(service, error.step, error.errno, Some(&peer), id.as_str(), now);
+                self.on_launch_failed(
+                    service,
+                    error.step,
+                    error.errno,
+                    Some(&peer),
+                    id.as_str(),
+                    now,
+                );
                 true
             }
         }
@@ -244,19 +326,33 @@ impl Daemon {
 
     fn on_launched(&mut self, service: ServiceKey, child: ChildKey) {
         self.exhausted = None;
-        let (Some(live), Some(child)) = (self.services.get_mut(service), self.children.get(child)) else { return };
+        let (Some(live), Some(child)) = (self.services.get_mut(service), self.children.get(child))
+        else {
+            return;
+        };
         live.children += 1;
         live.counters.served += 1;
         live.counters.last = Some(child.peer.clone());
         if live.service.log.start {
             let (name, id) = (&live.service.name, child.id.as_str());
-            let event = Event::Start { service: name, pid: child.pid, peer: Some(&child.peer), id };
+            let event = Event::Start {
+                service: name,
+                pid: child.pid,
+                peer: Some(&child.peer),
+                id,
+            };
             Self::tell(&mut self.log, Some(live), &event);
         }
     }
 
     /// Keeps a connection for which there is no descriptor, memory or process now.
-    fn on_no_room(&mut self, key: ListenerKey, held: Held, error: &io::Error, now: Instant) -> bool {
+    fn on_no_room(
+        &mut self,
+        key: ListenerKey,
+        held: Held,
+        error: &io::Error,
+        now: Instant,
+    ) -> bool {
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.held = Some(held);
         }
@@ -268,10 +364,17 @@ impl Daemon {
     fn on_exhausted(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
         self.suspend(key, Obstacle::Daemon);
         self.timers.set(now + RETRY, Timer::Retry);
-        if self.exhausted.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN) {
+        if self
+            .exhausted
+            .is_none_or(|told| now.duration_since(told) >= TELL_AGAIN)
+        {
             self.exhausted = Some(now);
             let reason = error.to_string();
-            let event = Event::Pause { service: "*", reason: &reason, period: Some(RETRY) };
+            let event = Event::Pause {
+                service: "*",
+                reason: &reason,
+                period: Some(RETRY),
+            };
             Self::tell(&mut self.log, None, &event);
         }
     }
@@ -279,5 +382,12 @@ impl Daemon {
 
 /// Errors that end by themselves: of descriptors, memory, processes.
 fn is_exhaustion(errno: i32) -> bool {
-    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::ENOBUFS].contains(&errno)
+    [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::EAGAIN,
+        libc::ENOBUFS,
+    ]
+    .contains(&errno)
 }

@@ -33,7 +33,9 @@ impl Daemon {
     }
 
     fn on_settled(&mut self, key: ChildKey, outcome: Outcome, now: Instant) {
-        let Some(child) = self.children.get_mut(key) else { return };
+        let Some(child) = self.children.get_mut(key) else {
+            return;
+        };
         let service = child.service;
         match outcome {
             Outcome::Started => {
@@ -53,19 +55,36 @@ impl Daemon {
                 child.launch = Launch::Failed;
                 let (peer, id) = (child.peer.clone(), child.id);
                 let words = format!("launch stuck at step {}", self.step_words(service, step));
-                self.on_launch_failed(service, &words, libc::ETIMEDOUT, Some(&peer), id.as_str(), now);
+                self.on_launch_failed(
+                    service,
+                    &words,
+                    libc::ETIMEDOUT,
+                    Some(&peer),
+                    id.as_str(),
+                    now,
+                );
             }
         }
     }
 
     fn step_words(&self, service: ServiceKey, step: crate::launch::Step) -> String {
-        self.services.get(service).map_or_else(String::new, |live| live.plan.describe(step))
+        self.services
+            .get(service)
+            .map_or_else(String::new, |live| live.plan.describe(step))
     }
 
     fn on_program_started(&mut self, service: ServiceKey) {
-        let Some(live) = self.services.get_mut(service) else { return };
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
         if live.back_off.succeeded() {
-            Self::tell(&mut self.log, Some(live), &Event::Resume { service: &live.service.name });
+            Self::tell(
+                &mut self.log,
+                Some(live),
+                &Event::Resume {
+                    service: &live.service.name,
+                },
+            );
         }
     }
 
@@ -79,21 +98,35 @@ impl Daemon {
         id: &str,
         now: Instant,
     ) {
-        let Some(live) = self.services.get_mut(service) else { return };
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
         live.counters.failed += 1;
         let name = &live.service.name;
-        let event = Event::LaunchFailed { service: name, step, errno, peer, id };
+        let event = Event::LaunchFailed {
+            service: name,
+            step,
+            errno,
+            peer,
+            id,
+        };
         Self::tell(&mut self.log, Some(live), &event);
         if let Some(pause) = live.back_off.failed() {
             live.paused_until = Some(now + pause);
             self.timers.set(now + pause, Timer::Wake(service));
-            let event = Event::Pause { service: name, reason: "start failures", period: Some(pause) };
+            let event = Event::Pause {
+                service: name,
+                reason: "start failures",
+                period: Some(pause),
+            };
             Self::tell(&mut self.log, Some(live), &event);
         }
     }
 
     pub(super) fn on_pause_over(&mut self, key: ServiceKey, now: Instant) {
-        let Some(live) = self.services.get_mut(key) else { return };
+        let Some(live) = self.services.get_mut(key) else {
+            return;
+        };
         if live.paused_until.is_some_and(|until| until <= now) {
             live.paused_until = None;
             self.wake_service(key);
@@ -103,7 +136,9 @@ impl Daemon {
     /// A pidfd is readable: the child has ended.
     pub(super) fn on_child(&mut self, key: ChildKey, now: Instant) {
         self.note_dead_launch(key, now);
-        let Some(child) = self.children.get(key) else { return };
+        let Some(child) = self.children.get(key) else {
+            return;
+        };
         match process::reap(child.pidfd.as_fd()) {
             Ok(Some(dead)) => self.on_exit(key, &dead, now),
             Ok(None) => {}
@@ -118,7 +153,10 @@ impl Daemon {
 
     /// A child that is dead tells of its launch before it is reaped, so that the exit can be judged.
     fn note_dead_launch(&mut self, key: ChildKey, now: Instant) {
-        if self.children.get(key).is_some_and(|child| child.launch == Launch::Running)
+        if self
+            .children
+            .get(key)
+            .is_some_and(|child| child.launch == Launch::Running)
             && let Some(one) = self.launcher.settle_dead(key.data().as_ffi())
         {
             self.on_settled(key, one.outcome, now);
@@ -126,8 +164,12 @@ impl Daemon {
     }
 
     fn on_exit(&mut self, key: ChildKey, dead: &Dead, now: Instant) {
-        let Some((child, service)) = self.release(key) else { return };
-        let Some(live) = self.services.get(service) else { return };
+        let Some((child, service)) = self.release(key) else {
+            return;
+        };
+        let Some(live) = self.services.get(service) else {
+            return;
+        };
         if live.service.log.exit && child.launch != Launch::Failed {
             let event = Event::Exit {
                 service: &live.service.name,
@@ -149,18 +191,39 @@ impl Daemon {
     fn release(&mut self, key: ChildKey) -> Option<(Released, ServiceKey)> {
         let child = self.children.remove(key)?;
         self.poller.remove(&child.pidfd);
-        let Child { service, pid, id, started, launch, reason, .. } = child;
+        let Child {
+            service,
+            pid,
+            id,
+            started,
+            launch,
+            reason,
+            ..
+        } = child;
         if let Some(live) = self.services.get_mut(service) {
             live.children -= 1;
         }
         self.wake_service(service);
         self.wake_waiting();
-        Some((Released { pid, id, started, launch, reason }, service))
+        Some((
+            Released {
+                pid,
+                id,
+                started,
+                launch,
+                reason,
+            },
+            service,
+        ))
     }
 
     /// A removed service goes with its last child.
     pub(super) fn forget_if_gone(&mut self, key: ServiceKey) {
-        if self.services.get(key).is_some_and(|live| live.removed && live.children == 0) {
+        if self
+            .services
+            .get(key)
+            .is_some_and(|live| live.removed && live.children == 0)
+        {
             self.close_output(key);
             self.services.remove(key);
         }
@@ -179,7 +242,10 @@ impl Daemon {
         if self.phase == Phase::Serving || self.children.is_empty() {
             return;
         }
-        let text = format!("{} programs did not end in time and are killed", self.children.len());
+        let text = format!(
+            "{} programs did not end in time and are killed",
+            self.children.len()
+        );
         self.note(LogLevel::Warning, None, &text);
         self.end_children(Kill::Kill);
         self.phase = Phase::Killing(now + Duration::from_secs(5));
@@ -189,7 +255,11 @@ impl Daemon {
     pub(super) fn reap_orphans(&mut self, now: Instant) {
         self.orphans_due = false;
         while let Ok(Some(dead)) = process::reap_any() {
-            let ours = self.children.iter().find(|(_, child)| child.pid == dead.pid).map(|(key, _)| key);
+            let ours = self
+                .children
+                .iter()
+                .find(|(_, child)| child.pid == dead.pid)
+                .map(|(key, _)| key);
             if let Some(key) = ours {
                 self.note_dead_launch(key, now);
                 self.on_exit(key, &dead, now);
@@ -203,7 +273,9 @@ impl Daemon {
         if self.orphans_due {
             return;
         }
-        let next = self.orphans_swept.map_or(now, |last| (last + ORPHAN_PAUSE).max(now));
+        let next = self
+            .orphans_swept
+            .map_or(now, |last| (last + ORPHAN_PAUSE).max(now));
         self.orphans_due = true;
         self.timers.set(next, Timer::Orphans);
     }

@@ -15,7 +15,10 @@ pub(super) struct ConnectionId {
 impl ConnectionId {
     /// The id as the log has it.
     pub(super) fn as_str(&self) -> &str {
-        self.text.get(..usize::from(self.length)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("")
+        self.text
+            .get(..usize::from(self.length))
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .unwrap_or("")
     }
 
     fn push(&mut self, byte: u8) {
@@ -33,7 +36,10 @@ impl ConnectionId {
             if number == 0 && count >= width {
                 break;
             }
-            *place = b"0123456789abcdefghijklmnopqrstuvwxyz".get((number % 36) as usize).copied().unwrap_or(b'0');
+            *place = b"0123456789abcdefghijklmnopqrstuvwxyz"
+                .get((number % 36) as usize)
+                .copied()
+                .unwrap_or(b'0');
             number /= 36;
             count += 1;
         }
@@ -53,8 +59,13 @@ pub(super) struct ConnectionIds {
 impl ConnectionIds {
     /// Ids of a daemon that starts now. The first part counts tenths of seconds and repeats after 6.9 years.
     pub(super) fn new(now: SystemTime) -> Self {
-        let tenths = now.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64 / 100);
-        let mut start = ConnectionId { text: [0; ROOM], length: 0 };
+        let tenths = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_millis() as u64 / 100);
+        let mut start = ConnectionId {
+            text: [0; ROOM],
+            length: 0,
+        };
         start.push_number(tenths % 36_u64.pow(6), 6);
         start.push(b'-');
         Self { start, count: 0 }

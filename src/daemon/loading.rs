@@ -45,7 +45,11 @@ impl Source {
         let host = config::Host::new(euid, egid, &world);
         let loaded = config::load(&self.main(), &host);
         let report = loaded.report.render(config::Format::Human { color });
-        Loaded { table: loaded.table, report, embedded: loaded.embedded }
+        Loaded {
+            table: loaded.table,
+            report,
+            embedded: loaded.embedded,
+        }
     }
 }
 

@@ -103,7 +103,9 @@ impl Daemon {
         while let Some(timer) = self.timers.pop(now) {
             self.on_timer(timer, now);
         }
-        self.on_events(ready, now, |token| !matches!(token, Token::Child(_) | Token::Listener(_)));
+        self.on_events(ready, now, |token| {
+            !matches!(token, Token::Child(_) | Token::Listener(_))
+        });
         self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
     }
 
@@ -137,7 +139,10 @@ impl Daemon {
     fn timeout(&self, log: Option<Instant>) -> Option<Duration> {
         let now = Instant::now();
         let mut deadline = self.timers.next();
-        for other in [log, self.launcher_deadline(now), self.phase_deadline()].into_iter().flatten() {
+        for other in [log, self.launcher_deadline(now), self.phase_deadline()]
+            .into_iter()
+            .flatten()
+        {
             deadline = Some(deadline.map_or(other, |deadline| deadline.min(other)));
         }
         deadline.map(|at| at.saturating_duration_since(now))
@@ -168,6 +173,13 @@ impl Daemon {
     }
 
     fn note(&mut self, level: LogLevel, service: Option<&str>, text: &str) {
-        self.log.write(&Event::Note { level, service, text }, None);
+        self.log.write(
+            &Event::Note {
+                level,
+                service,
+                text,
+            },
+            None,
+        );
     }
 }

@@ -67,7 +67,10 @@ impl Output {
     }
 
     fn may_tell(&mut self, now: Instant) -> bool {
-        if self.second.is_none_or(|start| now.duration_since(start) >= Duration::from_secs(1)) {
+        if self
+            .second
+            .is_none_or(|start| now.duration_since(start) >= Duration::from_secs(1))
+        {
             self.second = Some(now);
             self.told = 0;
         }
@@ -83,13 +86,24 @@ impl Output {
 impl Daemon {
     /// Opens the pipe of a service whose programs' stderr goes to the log, at its first launch.
     pub(super) fn open_output(&mut self, key: ServiceKey) -> io::Result<()> {
-        let Some(live) = self.services.get_mut(key) else { return Ok(()) };
+        let Some(live) = self.services.get_mut(key) else {
+            return Ok(());
+        };
         if live.output.is_some() || live.service.process.stderr != Stderr::Log {
             return Ok(());
         }
-        let owner = live.service.process.identity.as_ref().map(|identity| (identity.uid, identity.gid));
+        let owner = live
+            .service
+            .process
+            .identity
+            .as_ref()
+            .map(|identity| (identity.uid, identity.gid));
         let (reader, writer) = pipe::open(owner)?;
-        self.poller.add(reader.as_fd(), Interest::Readable, Token::Output(key).bits())?;
+        self.poller.add(
+            reader.as_fd(),
+            Interest::Readable,
+            Token::Output(key).bits(),
+        )?;
         live.output = Some(Output {
             reader,
             writer,
@@ -104,8 +118,12 @@ impl Daemon {
 
     /// A program wrote.
     pub(super) fn on_output(&mut self, key: ServiceKey, now: Instant) {
-        let Some(live) = self.services.get_mut(key) else { return };
-        let Some(output) = live.output.as_mut() else { return };
+        let Some(live) = self.services.get_mut(key) else {
+            return;
+        };
+        let Some(output) = live.output.as_mut() else {
+            return;
+        };
         let (log, service) = (&mut self.log, &live.service);
         let mut buffer = [0_u8; 4096];
         let mut total = 0;
@@ -117,11 +135,24 @@ impl Daemon {
             total += count;
             output.take(buffer.get(..count).unwrap_or(&[]), now, |line, dropped| {
                 if dropped > 0 {
-                    let text = format!("{dropped} lines of its output were too many for a second and are left out");
+                    let text = format!(
+                        "{dropped} lines of its output were too many for a second and are left out"
+                    );
                     let (level, service_name) = (LogLevel::Warning, Some(service.name.as_str()));
-                    log.write(&Event::Note { level, service: service_name, text: &text }, service.log_to.as_ref());
+                    log.write(
+                        &Event::Note {
+                            level,
+                            service: service_name,
+                            text: &text,
+                        },
+                        service.log_to.as_ref(),
+                    );
                 }
-                let event = Event::Output { tag: &service.log_tag, id: None, line };
+                let event = Event::Output {
+                    tag: &service.log_tag,
+                    id: None,
+                    line,
+                };
                 log.write(&event, service.log_to.as_ref());
             });
         }
@@ -129,7 +160,11 @@ impl Daemon {
 
     /// Closes the pipe; who still writes to it is forgotten.
     pub(super) fn close_output(&mut self, key: ServiceKey) {
-        if let Some(output) = self.services.get_mut(key).and_then(|live| live.output.take()) {
+        if let Some(output) = self
+            .services
+            .get_mut(key)
+            .and_then(|live| live.output.take())
+        {
             self.poller.remove(&output.reader);
         }
     }
@@ -141,12 +176,22 @@ mod tests {
 
     fn output() -> Output {
         let (reader, writer) = pipe::open(None).unwrap();
-        Output { reader, writer, line: Vec::new(), cut: false, second: None, told: 0, dropped: 0 }
+        Output {
+            reader,
+            writer,
+            line: Vec::new(),
+            cut: false,
+            second: None,
+            told: 0,
+            dropped: 0,
+        }
     }
 
     fn told(output: &mut Output, bytes: &[u8], now: Instant) -> Vec<(Vec<u8>, u64)> {
         let mut lines = Vec::new();
-        output.take(bytes, now, |line, dropped| lines.push((line.to_vec(), dropped)));
+        output.take(bytes, now, |line, dropped| {
+            lines.push((line.to_vec(), dropped))
+        });
         lines
     }
 
@@ -154,14 +199,20 @@ mod tests {
     fn lines_are_put_together_from_pieces() {
         let (mut output, now) = (output(), Instant::now());
         assert_eq!(told(&mut output, b"one\ntw", now), [(b"one".to_vec(), 0)]);
-        assert_eq!(told(&mut output, b"o\n\n", now), [(b"two".to_vec(), 0), (Vec::new(), 0)]);
+        assert_eq!(
+            told(&mut output, b"o\n\n", now),
+            [(b"two".to_vec(), 0), (Vec::new(), 0)]
+        );
     }
 
     #[test]
     fn a_line_that_is_too_long_is_told_once_and_cut() {
         let (mut output, now) = (output(), Instant::now());
         let long = [vec![b'x'; 3000], b"\nnext\n".to_vec()].concat();
-        assert_eq!(told(&mut output, &long, now), [(vec![b'x'; LINE], 0), (b"next".to_vec(), 0)]);
+        assert_eq!(
+            told(&mut output, &long, now),
+            [(vec![b'x'; LINE], 0), (b"next".to_vec(), 0)]
+        );
     }
 
     #[test]

@@ -56,14 +56,28 @@ struct Stock(HashMap<Address, Vec<ListenerKey>>);
 
 impl Stock {
     /// Takes the socket for `address`, one of `service` first (port 0 may have been asked for several times).
-    fn take(&mut self, daemon: &Daemon, address: &Address, service: &Service) -> Option<ListenerKey> {
+    fn take(
+        &mut self,
+        daemon: &Daemon,
+        address: &Address,
+        service: &Service,
+    ) -> Option<ListenerKey> {
         let keys = self.0.get_mut(address)?;
         let owner = |key: &ListenerKey| {
-            daemon.listeners.get(*key).and_then(|listener| daemon.services.get(listener.service))
+            daemon
+                .listeners
+                .get(*key)
+                .and_then(|listener| daemon.services.get(listener.service))
         };
-        let serves = |key: &ListenerKey| owner(key).is_some_and(|live| live.service.socket == service.socket);
-        let own = |key: &ListenerKey| owner(key).is_some_and(|live| live.service.name == service.name);
-        let index = keys.iter().position(|key| serves(key) && own(key)).or_else(|| keys.iter().position(serves))?;
+        let serves = |key: &ListenerKey| {
+            owner(key).is_some_and(|live| live.service.socket == service.socket)
+        };
+        let own =
+            |key: &ListenerKey| owner(key).is_some_and(|live| live.service.name == service.name);
+        let index = keys
+            .iter()
+            .position(|key| serves(key) && own(key))
+            .or_else(|| keys.iter().position(serves))?;
         Some(keys.swap_remove(index))
     }
 }
@@ -82,12 +96,17 @@ impl Daemon {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading, monotonic]);
         }
         let started = LoadChild::start(&self.source, false).and_then(|child| {
-            self.poller.add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
+            self.poller
+                .add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
             Ok(child)
         });
         match started {
             Ok(child) => {
-                self.loading = Some(Loading { child, again: false, started: now });
+                self.loading = Some(Loading {
+                    child,
+                    again: false,
+                    started: now,
+                });
                 self.timers.set(now + LOAD_AT_MOST, Timer::Loading);
             }
             Err(error) => self.reload_failed(&format!("the load child cannot be made: {error}")),
@@ -95,17 +114,24 @@ impl Daemon {
     }
 
     pub(super) fn on_load_overdue(&mut self, now: Instant) {
-        if self.loading.as_ref().is_some_and(|loading| now.duration_since(loading.started) >= LOAD_AT_MOST)
+        if self
+            .loading
+            .as_ref()
+            .is_some_and(|loading| now.duration_since(loading.started) >= LOAD_AT_MOST)
             && let Some(loading) = self.loading.take()
         {
             self.poller.remove(&loading.child);
             loading.child.abandon();
-            self.reload_failed("reading the table took over 30 s, is a directory service or file system stuck?");
+            self.reload_failed(
+                "reading the table took over 30 s, is a directory service or file system stuck?",
+            );
         }
     }
 
     pub(super) fn on_loaded(&mut self, now: Instant) {
-        let Some(loading) = self.loading.take() else { return };
+        let Some(loading) = self.loading.take() else {
+            return;
+        };
         self.poller.remove(&loading.child);
         let again = loading.again;
         match loading.child.finish() {
@@ -118,7 +144,11 @@ impl Daemon {
     }
 
     fn on_table(&mut self, loaded: Loaded) {
-        let level = if loaded.table.is_some() { LogLevel::Warning } else { LogLevel::Error };
+        let level = if loaded.table.is_some() {
+            LogLevel::Warning
+        } else {
+            LogLevel::Error
+        };
         for line in loaded.report.lines().filter(|line| !line.trim().is_empty()) {
             self.note(level, None, line);
         }
@@ -155,12 +185,19 @@ impl Daemon {
                     None => missing.push((services.len(), address.clone())),
                 }
             }
-            services.push(Planned { service: Rc::clone(service), plan, kept, opened: Vec::new() });
+            services.push(Planned {
+                service: Rc::clone(service),
+                plan,
+                kept,
+                opened: Vec::new(),
+            });
         }
         let closing: Vec<ListenerKey> = stock.0.into_values().flatten().collect();
         let mut replaced = Vec::new();
         for (index, address) in missing {
-            let Some(planned) = services.get_mut(index) else { continue };
+            let Some(planned) = services.get_mut(index) else {
+                continue;
+            };
             match self.bind_for(&address, &planned.service, &closing, &mut replaced) {
                 Ok(socket) => planned.opened.push(socket),
                 Err(problem) => {
@@ -174,7 +211,10 @@ impl Daemon {
     }
 
     fn plan_if_changed(&self, service: &Rc<Service>) -> Result<Option<Rc<Plan>>, String> {
-        let before = self.names.get(&service.name).and_then(|key| self.services.get(*key));
+        let before = self
+            .names
+            .get(&service.name)
+            .and_then(|key| self.services.get(*key));
         if before.is_some_and(|live| live.service == *service) {
             return Ok(None);
         }
@@ -231,7 +271,9 @@ impl Daemon {
             self.close_listener(key);
         }
         for planned in change.services {
-            let Some(key) = self.enter(&planned.service, planned.plan, &mut count) else { continue };
+            let Some(key) = self.enter(&planned.service, planned.plan, &mut count) else {
+                continue;
+            };
             for listener in planned.kept {
                 self.move_listener(listener, key);
             }
@@ -251,14 +293,32 @@ impl Daemon {
         self.log.reopen(&table.settings);
         self.settings = table.settings;
         self.set_budget();
-        let Counts { added, changed, removed, kept } = count;
-        self.log.write(&Event::Reloaded { added, changed, removed, kept }, None);
+        let Counts {
+            added,
+            changed,
+            removed,
+            kept,
+        } = count;
+        self.log.write(
+            &Event::Reloaded {
+                added,
+                changed,
+                removed,
+                kept,
+            },
+            None,
+        );
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         self.wake_all();
     }
 
     /// The place of a service of the new table. A plan is only left out for one that is there.
-    fn enter(&mut self, service: &Rc<Service>, plan: Option<Rc<Plan>>, count: &mut Counts) -> Option<ServiceKey> {
+    fn enter(
+        &mut self,
+        service: &Rc<Service>,
+        plan: Option<Rc<Plan>>,
+        count: &mut Counts,
+    ) -> Option<ServiceKey> {
         match (self.names.remove(&service.name), plan) {
             (Some(key), None) => {
                 count.kept += 1;
@@ -278,7 +338,9 @@ impl Daemon {
     }
 
     fn change_service(&mut self, key: ServiceKey, service: &Rc<Service>, plan: Rc<Plan>) {
-        let Some(live) = self.services.get_mut(key) else { return };
+        let Some(live) = self.services.get_mut(key) else {
+            return;
+        };
         live.gate.change(&service.admission);
         if live.service.process != service.process {
             live.back_off = BackOff::default();
@@ -295,7 +357,9 @@ impl Daemon {
 
     /// A socket that stays may serve another service from now on.
     fn move_listener(&mut self, listener: ListenerKey, service: ServiceKey) {
-        let Some(entry) = self.listeners.get_mut(listener) else { return };
+        let Some(entry) = self.listeners.get_mut(listener) else {
+            return;
+        };
         let before = std::mem::replace(&mut entry.service, service);
         if before != service {
             if let Some(live) = self.services.get_mut(before) {
@@ -348,9 +412,16 @@ pub(super) fn new_service(service: &Rc<Service>, plan: Rc<Plan>) -> LiveService 
 /// True when two addresses cannot be bound at once.
 fn overlaps(one: &Address, other: &Address) -> bool {
     match (one, other) {
-        (Address::Inet { protocol, socket, .. }, Address::Inet { protocol: other_protocol, socket: other, .. }) => {
-            protocol == other_protocol && socket.port() == other.port()
-        }
+        (
+            Address::Inet {
+                protocol, socket, ..
+            },
+            Address::Inet {
+                protocol: other_protocol,
+                socket: other,
+                ..
+            },
+        ) => protocol == other_protocol && socket.port() == other.port(),
         (one, other) => one == other,
     }
 }

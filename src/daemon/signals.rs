@@ -17,7 +17,11 @@ impl Daemon {
                 Caught::Reload => self.start_loading(now),
                 Caught::Report => self.report(now),
                 Caught::Upgrade => {
-                    self.note(LogLevel::Warning, None, "USR2: upgrade in place is not in this version");
+                    self.note(
+                        LogLevel::Warning,
+                        None,
+                        "USR2: upgrade in place is not in this version",
+                    );
                 }
                 Caught::Child => self.on_child_signal(now),
             }
@@ -32,8 +36,12 @@ impl Daemon {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                 self.close_all_listeners();
                 self.end_children(Kill::Term);
-                self.timers.set(now + self.settings.shutdown_timeout, Timer::Shutdown);
-                let text = format!("stopping, {} connections are told to end", self.children.len());
+                self.timers
+                    .set(now + self.settings.shutdown_timeout, Timer::Shutdown);
+                let text = format!(
+                    "stopping, {} connections are told to end",
+                    self.children.len()
+                );
                 self.note(LogLevel::Info, None, &text);
             }
             Phase::Draining => self.kill_all(now),
@@ -62,7 +70,9 @@ impl Daemon {
             "up {up}s, {} services, {} connections of at most {}, {files} descriptors, {} log lines lost",
             self.services.len(),
             self.house.live(),
-            self.house.max().map_or_else(|| "unlimited".to_owned(), |max| max.to_string()),
+            self.house
+                .max()
+                .map_or_else(|| "unlimited".to_owned(), |max| max.to_string()),
             self.log.lost(),
         );
         self.note(LogLevel::Info, None, &text);
@@ -76,7 +86,10 @@ impl Daemon {
             } else {
                 "listening"
             };
-            let max = live.gate.max().map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
+            let max = live
+                .gate
+                .max()
+                .map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
             let text = format!(
                 "{state}, {} of {max} connections, {} served, {} refused, {} failed to start",
                 live.gate.live(),
@@ -85,7 +98,15 @@ impl Daemon {
                 live.counters.failed,
             );
             let service = Some(live.service.name.as_str());
-            Self::tell(&mut self.log, Some(live), &Event::Note { level: LogLevel::Info, service, text: &text });
+            Self::tell(
+                &mut self.log,
+                Some(live),
+                &Event::Note {
+                    level: LogLevel::Info,
+                    service,
+                    text: &text,
+                },
+            );
         }
     }
 }

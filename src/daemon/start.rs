@@ -76,7 +76,9 @@ impl Start {
             (poller, Some(loaded)) => (poller, loaded),
             (_, None) => return Ok(Outcome::Stopped),
         };
-        let Some(table) = loaded.table else { return Ok(Outcome::BadTable(loaded.report)) };
+        let Some(table) = loaded.table else {
+            return Ok(Outcome::BadTable(loaded.report));
+        };
         show(&loaded.report);
         let plans = match self.prepare(&table) {
             Ok(plans) => plans,
@@ -103,7 +105,11 @@ impl Start {
     }
 
     /// Runs the load child to its end. `None`: a signal to stop came first.
-    fn load(&self, mut poller: Poller, signals: &mut Signals) -> io::Result<(Poller, Option<Loaded>)> {
+    fn load(
+        &self,
+        mut poller: Poller,
+        signals: &mut Signals,
+    ) -> io::Result<(Poller, Option<Loaded>)> {
         let child = LoadChild::start(&self.source, self.color)?;
         poller.add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
         loop {
@@ -189,9 +195,17 @@ impl Daemon {
             }
         }
         if self.listeners.is_empty() {
-            self.note(LogLevel::Warning, None, "the table has no enabled service: nothing is served until a reload");
+            self.note(
+                LogLevel::Warning,
+                None,
+                "the table has no enabled service: nothing is served until a reload",
+            );
         }
-        !failed || self.listeners.values().any(|listener| listener.socket.is_some())
+        !failed
+            || self
+                .listeners
+                .values()
+                .any(|listener| listener.socket.is_some())
     }
 
     /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection).
@@ -199,7 +213,10 @@ impl Daemon {
         let open = self.listeners.len() as u64 + 2 * self.services.len() as u64 + 64 + RESERVE;
         let room = u32::try_from(self.open_files.saturating_sub(open) / 2).unwrap_or(u32::MAX);
         let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
-        let max = self.settings.max_connections.map_or(room, |max| max.min(room));
+        let max = self
+            .settings
+            .max_connections
+            .map_or(room, |max| max.min(room));
         if let Some(asked) = self.settings.max_connections
             && asked > room
         {
@@ -217,7 +234,10 @@ impl Daemon {
         let text = format!(
             "ready: {} services, {} sockets, at most {} connections within {} descriptors",
             self.services.len(),
-            self.listeners.values().filter(|listener| listener.socket.is_some()).count(),
+            self.listeners
+                .values()
+                .filter(|listener| listener.socket.is_some())
+                .count(),
             self.house.max().map_or(0, NonZeroU32::get),
             self.open_files,
         );

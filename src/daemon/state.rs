@@ -133,8 +133,20 @@ mod tests {
     #[test]
     fn back_off_starts_at_the_fifth_failure_doubles_and_ends_at_a_minute() {
         let mut back_off = BackOff::default();
-        let pauses: Vec<_> = (0..13).map(|_| back_off.failed().map(|time| time.as_secs())).collect();
-        let late = [Some(1), Some(2), Some(4), Some(8), Some(16), Some(32), Some(60), Some(60), Some(60)];
+        let pauses: Vec<_> = (0..13)
+            .map(|_| back_off.failed().map(|time| time.as_secs()))
+            .collect();
+        let late = [
+            Some(1),
+            Some(2),
+            Some(4),
+            Some(8),
+            Some(16),
+            Some(32),
+            Some(60),
+            Some(60),
+            Some(60),
+        ];
         assert_eq!(pauses, [&[None; 4][..], &late].concat());
         assert!(back_off.succeeded());
         assert!(!back_off.succeeded());

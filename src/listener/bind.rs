@@ -189,7 +189,10 @@ fn option(name: &str, result: nix::Result<()>) -> Result<(), BindError> {
 }
 
 /// The usual cause of each errno of bind(2), in the user's words.
-#[expect(clippy::wildcard_enum_match_arm, reason = "errno is an open list of the kernel's")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errno is an open list of the kernel's"
+)]
 fn bind_error(errno: Errno, address: SocketAddr) -> BindError {
     let port = address.port();
     let mut error = BindError::call("bind", errno);

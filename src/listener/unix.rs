@@ -187,7 +187,10 @@ fn try_connect(path: &Path) -> nix::Result<()> {
 }
 
 /// An error in a directory, with what is to be done about it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is an open list")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind is an open list"
+)]
 fn directory_error(what: &str, directory: &Path, error: &io::Error) -> BindError {
     let mut bind = io_error(&format!("{what} {}", directory.display()), error);
     bind.help = match error.kind() {

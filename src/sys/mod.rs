@@ -12,5 +12,5 @@ pub mod process;
 pub mod signals;
 pub mod socket;
 pub mod start;
-#[allow(missing_docs, reason="stub")]
+#[allow(missing_docs, reason = "stub")]
 pub mod world;

@@ -69,8 +69,15 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
 /// the daemon, and no program gets them from it.
-const KEPT: [&str; 7] =
-    ["TZ", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "NOTIFY_SOCKET", "JOURNAL_STREAM"];
+const KEPT: [&str; 7] = [
+    "TZ",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "TERM",
+    "NOTIFY_SOCKET",
+    "JOURNAL_STREAM",
+];
 
 /// Takes the environment away and returns it: programs get one that is built from scratch.
 pub fn take_environment() -> Vec<(OsString, OsString)> {

@@ -1,1 +1,6 @@
-pub struct SystemWorld; impl SystemWorld { pub fn new()->Self{Self} }
+pub struct SystemWorld;
+impl SystemWorld {
+    pub fn new() -> Self {
+        Self
+    }
+}
