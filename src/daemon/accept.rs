@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
 /// How often continuing exhaustion is told.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Exhaustion that has not been met for this long is over.
+const CALM: Duration = Duration::from_secs(1);
 
 /// Why a listener is left alone for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,9 @@ impl Daemon {
             self.poll_again(key);
         }
         if let Some(live) = self.services.get_mut(service) {
-            live.waiting = waiting; // empty: its room is used again
+            // Its room is used again; who was suspended anew meanwhile stays in it.
+            waiting.append(&mut live.waiting);
+            live.waiting = waiting;
         }
     }
 
@@ -135,6 +139,7 @@ impl Daemon {
         for key in waiting.drain(..) {
             self.poll_again(key);
         }
+        waiting.append(&mut self.waiting);
         self.waiting = waiting;
     }
 
@@ -271,13 +276,13 @@ impl Daemon {
             concurrency: 0,
             proxied_from: None,
         };
-        let (launcher, poller) = (&mut self.launcher, &self.poller);
+        let (engine, poller) = (&mut self.launcher, &self.poller);
         let mut ticket = Some(ticket);
         let result =
             self.children
                 .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
                     let launched =
-                        launcher.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
+                        engine.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
                     let _ = poller.add(
                         launched.pidfd.as_fd(),
                         Interest::Readable,
@@ -325,7 +330,6 @@ impl Daemon {
     }
 
     fn on_launched(&mut self, service: ServiceKey, child: ChildKey) {
-        self.exhausted = None;
         let (Some(live), Some(child)) = (self.services.get_mut(service), self.children.get(child))
         else {
             return;
@@ -364,11 +368,11 @@ impl Daemon {
     fn on_exhausted(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
         self.suspend(key, Obstacle::Daemon);
         self.timers.set(now + RETRY, Timer::Retry);
-        if self
-            .exhausted
-            .is_none_or(|told| now.duration_since(told) >= TELL_AGAIN)
-        {
-            self.exhausted = Some(now);
+        let told = self.exhausted.map(|exhausted| exhausted.told);
+        let tell = told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
+        let told = if tell { now } else { told.unwrap_or(now) };
+        self.exhausted = Some(Exhausted { told, last: now });
+        if tell {
             let reason = error.to_string();
             let event = Event::Pause {
                 service: "*",
@@ -378,6 +382,29 @@ impl Daemon {
             Self::tell(&mut self.log, None, &event);
         }
     }
+
+    /// The time to try again. Exhaustion is over when it has not been met for a while.
+    pub(super) fn on_retry(&mut self, now: Instant) {
+        self.wake_waiting();
+        let Some(exhausted) = self.exhausted else {
+            return;
+        };
+        if now.duration_since(exhausted.last) >= CALM {
+            self.exhausted = None;
+            Self::tell(&mut self.log, None, &Event::Resume { service: "*" });
+        } else {
+            self.timers.set(exhausted.last + CALM, Timer::Retry);
+        }
+    }
+}
+
+/// The state of running out of descriptors, memory or processes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exhausted {
+    /// When the log heard of it.
+    told: Instant,
+    /// When it was met last.
+    last: Instant,
 }
 
 /// Errors that end by themselves: of descriptors, memory, processes.

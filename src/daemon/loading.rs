@@ -40,9 +40,9 @@ impl Source {
 
     /// Loads in this process.
     pub fn load(&self, color: bool) -> Loaded {
-        let (euid, egid) = start::identity();
+        let (user, group) = start::identity();
         let world = SystemWorld::new();
-        let host = config::Host::new(euid, egid, &world);
+        let host = config::Host::new(user, group, &world);
         let loaded = config::load(&self.main(), &host);
         let report = loaded.report.render(config::Format::Human { color });
         Loaded {

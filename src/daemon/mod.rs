@@ -60,8 +60,7 @@ pub struct Daemon {
     timers: Timers,
     /// Listeners that wait for something of the whole daemon: room, a launch slot, descriptors.
     waiting: Vec<ListenerKey>,
-    /// Since when descriptors, memory or processes are exhausted, and told to be.
-    exhausted: Option<Instant>,
+    exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
     phase: Phase,
     /// A sweep for orphans is set.
@@ -126,7 +125,7 @@ impl Daemon {
     fn on_timer(&mut self, timer: Timer, now: Instant) {
         match timer {
             Timer::Wake(key) => self.on_pause_over(key, now),
-            Timer::Retry => self.wake_waiting(),
+            Timer::Retry => self.on_retry(now),
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),

@@ -68,13 +68,12 @@ pub enum Outcome {
 impl Start {
     /// Loads, binds and serves until the end.
     pub fn run(mut self, show: impl FnOnce(&str)) -> io::Result<Outcome> {
-        let poller = Poller::new(EVENTS)?;
+        let mut poller = Poller::new(EVENTS)?;
         let orphans = start::adopts_orphans();
         let mut signals = Signals::open(orphans)?;
         poller.add(signals.as_fd(), Interest::Readable, Token::Signals.bits())?;
-        let (poller, loaded) = match self.load(poller, &mut signals)? {
-            (poller, Some(loaded)) => (poller, loaded),
-            (_, None) => return Ok(Outcome::Stopped),
+        let Some(loaded) = self.load(&mut poller, &mut signals)? else {
+            return Ok(Outcome::Stopped);
         };
         let Some(table) = loaded.table else {
             return Ok(Outcome::BadTable(loaded.report));
@@ -105,11 +104,7 @@ impl Start {
     }
 
     /// Runs the load child to its end. `None`: a signal to stop came first.
-    fn load(
-        &self,
-        mut poller: Poller,
-        signals: &mut Signals,
-    ) -> io::Result<(Poller, Option<Loaded>)> {
+    fn load(&self, poller: &mut Poller, signals: &mut Signals) -> io::Result<Option<Loaded>> {
         let child = LoadChild::start(&self.source, self.color)?;
         poller.add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
         loop {
@@ -118,11 +113,11 @@ impl Start {
                 match poller.token(index).and_then(Token::from_bits) {
                     Some(Token::Loading) => {
                         poller.remove(&child);
-                        return Ok((poller, Some(child.finish()?)));
+                        return Ok(Some(child.finish()?));
                     }
                     _ if signals.read() == Some(Caught::Stop) => {
                         child.abandon();
-                        return Ok((poller, None));
+                        return Ok(None);
                     }
                     _ => {}
                 }
