@@ -4,6 +4,7 @@
     allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")
 )]
 
+pub mod builtin;
 pub mod event;
 pub mod log;
 pub mod service;

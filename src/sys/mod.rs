@@ -3,3 +3,4 @@
 pub mod datagram;
 pub mod errno;
 pub mod output;
+pub mod stream;
