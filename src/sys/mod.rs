@@ -12,5 +12,6 @@ pub mod process;
 pub mod signals;
 pub mod socket;
 pub mod start;
+pub mod stream;
 #[allow(missing_docs, reason = "stub")]
 pub mod world;
