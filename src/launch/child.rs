@@ -160,6 +160,10 @@ pub(super) unsafe extern "C" fn program(orders: *const c_void) -> ! {
 /// # Safety
 /// Called in a fresh child, with every signal blocked; `orders` and all it points to stay valid and unchanged until
 /// the child has left.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a straight line, to be read from top to bottom"
+)]
 pub(super) unsafe fn set_up(orders: *const Orders) {
     // SAFETY: the caller promises that the orders, the steps, the record and everything they point to are valid.
     // Every call names only such memory or this stack.

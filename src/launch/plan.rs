@@ -159,7 +159,7 @@ impl Plan {
                 .limits
                 .iter()
                 .filter(|limit| limit.resource == Resource::Processes)
-                .map(raw)
+                .map(|limit| raw(limit, host))
                 .collect(),
         };
         let steps = steps(service, host, &kept);
@@ -408,7 +408,7 @@ fn limits(wanted: &[Limit], host: &Host) -> Vec<RawLimit> {
     let mut limits: Vec<RawLimit> = wanted
         .iter()
         .filter(|limit| limit.resource != Resource::Processes)
-        .map(raw)
+        .map(|limit| raw(limit, host))
         .collect();
     if !wanted
         .iter()
@@ -424,8 +424,14 @@ fn limits(wanted: &[Limit], host: &Host) -> Vec<RawLimit> {
     limits
 }
 
-fn raw(limit: &Limit) -> RawLimit {
-    let value = limit.value.unwrap_or(libc::RLIM_INFINITY);
+fn raw(limit: &Limit, host: &Host) -> RawLimit {
+    // The kernel has no infinite number of descriptors (fs.nr_open): what the daemon may have is the most.
+    let most = if limit.resource == Resource::OpenFiles {
+        host.hard_open_files
+    } else {
+        libc::RLIM_INFINITY
+    };
+    let value = limit.value.unwrap_or(most);
     let (resource, step) = match limit.resource {
         Resource::OpenFiles => (libc::RLIMIT_NOFILE, Step::LimitOpenFiles),
         Resource::Processes => (libc::RLIMIT_NPROC, Step::LimitProcesses),
