@@ -808,6 +808,24 @@ impl Peer {
     }
 }
 
+/// This end of a connection (or the listening socket of a `wait` service).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Local {
+    /// TCP; v4-mapped addresses are already IPv4.
+    Inet(SocketAddr),
+    /// UDP.
+    Udp(SocketAddr),
+    /// A unix socket.
+    Unix(UnixName),
+    /// A virtual machine socket.
+    Vsock {
+        /// Context id.
+        cid: u32,
+        /// Port.
+        port: u32,
+    },
+}
+
 /// The address alone, as logs, `%{remote_addr}` and REMOTE_ADDR have it: `192.0.2.7`, `unix`, `vsock:3`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
