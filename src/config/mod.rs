@@ -30,7 +30,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::service::Table;
-use diagnostic::{Code, Diagnostic, Report, shown};
+use diagnostic::{Code, Diagnostic, shown};
+pub use diagnostic::{Format, Report};
 use keys::Key;
 use raw::RawFile;
 use source::{FileId, Place, SourceFile};

@@ -1,3 +1,16 @@
-//! Thin safe wrappers over system calls and the system's databases.
+//! Thin safe wrappers over the kernel's calls: each takes and returns Rust types, and turns errno into a value.
+//!
+//! Invariant: nothing here decides anything. Policy (what to do on an error) belongs to the callers.
 
+pub mod datagram;
+pub mod errno;
+pub mod memfd;
+pub mod output;
+pub mod pipe;
+pub mod poller;
+pub mod process;
+pub mod signals;
+pub mod socket;
+pub mod start;
+pub mod stream;
 pub mod world;
