@@ -29,9 +29,9 @@ pub fn check(command: &Check) -> u8 {
 
 /// Checks `files`; none of them: the default table.
 pub fn run(files: &[PathBuf], format: Format, warnings_are_errors: bool) -> u8 {
-    let (euid, egid) = start::identity();
+    let (user, group) = start::identity();
     let world = SystemWorld::new();
-    let host = Host::new(euid, egid, &world);
+    let host = Host::new(user, group, &world);
     let mut code = exit::OK;
     let mains: Vec<Main<'_>> = if files.is_empty() {
         vec![Main::Default]

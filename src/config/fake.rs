@@ -46,7 +46,7 @@ impl FakeWorld {
     }
 
     fn missing<T>() -> io::Result<T> {
-        Err(io::Error::from(io::ErrorKind::NotFound))
+        Err(io::Error::from_raw_os_error(2))
     }
 }
 

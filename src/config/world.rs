@@ -103,8 +103,12 @@ pub struct Host<'a> {
 
 impl<'a> Host<'a> {
     /// A daemon with these ids on this host.
-    pub fn new(euid: u32, egid: u32, world: &'a dyn World) -> Self {
-        Self { euid, egid, world }
+    pub fn new(user: u32, group: u32, world: &'a dyn World) -> Self {
+        Self {
+            euid: user,
+            egid: group,
+            world,
+        }
     }
 
     /// True when the daemon may take other accounts.
