@@ -1,7 +1,6 @@
 //! What each command does: one file a command. A command returns its exit code; codes follow sysexits(3) where they
 //! name a cause.
 
-#[allow(missing_docs, reason = "stub")]
 pub mod check;
 pub mod run;
 pub mod serve;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use crate::config;
+use crate::config::{self, diagnostic::Format};
 use crate::handover::{self, Loaded};
 use crate::sys::process::{self, Kill};
 use crate::sys::world::SystemWorld;
@@ -39,12 +39,22 @@ impl Source {
     }
 
     /// Loads in this process.
-    pub fn load(&self, color: bool) -> Loaded {
-        let (user, group) = start::identity();
-        let world = SystemWorld::new();
-        let host = config::Host::new(user, group, &world);
-        let loaded = config::load(&self.main(), &host);
-        let report = loaded.report.render(config::Format::Human { color });
+    pub fn load_report(&self) -> config::Loaded {
+        let (euid, egid) = start::identity();
+        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let host = config::Host {
+            euid,
+            egid,
+            runtime_dir: runtime_dir.as_deref(),
+            world: &SystemWorld::new(),
+        };
+        config::load(&self.main(), &host)
+    }
+
+    /// Loads, and words the report.
+    fn load(&self, color: bool) -> Loaded {
+        let loaded = self.load_report();
+        let report = loaded.report.render(Format::Human { color });
         Loaded {
             table: loaded.table,
             report,

@@ -13,5 +13,4 @@ pub mod signals;
 pub mod socket;
 pub mod start;
 pub mod stream;
-#[allow(missing_docs, reason = "stub")]
 pub mod world;
