@@ -1,0 +1,100 @@
+//! What must be true at the end of every test, whatever the test was about.
+//!
+//! Invariant: each check can fail; each names what it found.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::log::Log;
+use super::proc::{self, Process};
+use super::{PATIENCE, until};
+
+/// The state of a daemon that has nothing to do: what it must come back to.
+pub(crate) struct Baseline {
+    fds: BTreeMap<String, usize>,
+}
+
+impl Baseline {
+    /// The state of now.
+    pub(crate) fn of(daemon: Process) -> Self {
+        Self {
+            fds: daemon.fd_kinds(),
+        }
+    }
+}
+
+/// The checks of a daemon that still runs: it has become idle, and kept nothing.
+pub(crate) fn check_idle(daemon: Process, baseline: &Baseline) {
+    let start = Instant::now();
+    let mut left = daemon.children();
+    while !left.is_empty() && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(3));
+        left = daemon.children();
+    }
+    // A zombie among them is one that was not reaped.
+    let told = |child: &Process| format!("{child:?} {:?} {}", child.state(), child.file("cmdline"));
+    let left: Vec<_> = left.iter().map(told).collect();
+    assert!(left.is_empty(), "children or zombies are left: {left:?}");
+    let mut now = daemon.fd_kinds();
+    let start = Instant::now();
+    while now != baseline.fds && start.elapsed() < PATIENCE / 3 {
+        std::thread::sleep(Duration::from_millis(3));
+        now = daemon.fd_kinds();
+    }
+    assert_eq!(now, baseline.fds, "descriptors: now, and at the start");
+    assert_eq!(daemon.threads(), 1, "threads of the daemon");
+}
+
+/// After the daemon's end: no program that it started is left, by the connection ids of its START lines.
+pub(crate) fn check_leftovers(log: &Log, marker: &str) {
+    let lines = log.lines();
+    let ids: HashSet<&str> = lines
+        .iter()
+        .filter(|line| line.contains("START: "))
+        .filter_map(|line| line.rsplit_once(" id=")?.1.split_whitespace().next())
+        .collect();
+    let ours = |process: &Process| {
+        process.lives()
+            && process.file("environ").split('\0').any(|variable| {
+                variable == marker
+                    || variable
+                        .strip_prefix("OXINETD_CONN_ID=")
+                        .is_some_and(|id| ids.contains(id))
+            })
+    };
+    until("the end of all that the daemon started", PATIENCE, || {
+        !proc::all().iter().any(ours)
+    });
+}
+
+/// No line of trouble but those announced.
+pub(crate) fn check_log(log: &Log, expected: &[String]) {
+    let lines = log.lines();
+    let unexpected: Vec<&String> = lines
+        .iter()
+        .filter(|line| is_trouble(line))
+        .filter(|line| !expected.iter().any(|words| line.contains(words.as_str())))
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "unexpected log lines: {unexpected:#?}"
+    );
+}
+
+/// True for the lines of trouble: those of the log in text and in JSON, the loader's report, a panic.
+fn is_trouble(line: &str) -> bool {
+    let within = [
+        "ERROR: ",
+        "WARNING: ",
+        "FAIL: ",
+        "PAUSE: ",
+        "LOST: ",
+        "panicked",
+        "\"level\":\"error\"",
+        "\"level\":\"warning\"",
+    ];
+    within.iter().any(|word| line.contains(word))
+        || ["error", "warning"]
+            .iter()
+            .any(|word| line.starts_with(word))
+}
