@@ -214,6 +214,7 @@ impl Launcher {
     /// Looks after the launches in flight. To be called in every turn, before the dead are reaped, so that an EXIT
     /// line can know whether the program ever ran.
     pub fn sweep(&mut self, now: Instant, settled: &mut Vec<Settled>) {
+        self.low.retry();
         let mut index = 0;
         while let Some(flight) = self.flights.get_mut(index) {
             // In this order: the record is complete once the child has left.
@@ -251,7 +252,7 @@ impl Launcher {
     /// Launches whose children have not left. While there are some, nothing else may wake the daemon: it looks again
     /// after a millisecond.
     pub fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.flights.len() + self.low.stale()
     }
 
     /// A sentence for the log when children cannot share the daemon's memory, for a reason found by trying.
