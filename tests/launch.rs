@@ -28,6 +28,9 @@ use oxinetd::service::{
     Stderr, Stdio, Template, UnixName,
 };
 
+/// In the environment: the first clone is refused from outside.
+const EXPECT_FALLBACK: &str = "OXINETD_TEST_FALLBACK";
+
 type Test = (&'static str, fn(&mut Bench));
 
 const TESTS: &[Test] = &[
@@ -66,6 +69,8 @@ const TESTS: &[Test] = &[
     ("many_launches_leak_nothing", many),
     ("closed_connection_ends_for_the_client", low_copies),
     ("every_call_of_the_set_up_fails_closed", injected_errors),
+    ("refused_clone_falls_back_to_fork", fallback),
+    ("shared_child_is_raw_calls_only", disassembly),
     ("plans_refuse_what_is_not_there", refused_plans),
 ];
 
@@ -135,6 +140,14 @@ impl Bench {
             return false;
         }
         self.skipped = Some("needs root");
+        true
+    }
+
+    fn skip_unless_strace(&mut self) -> bool {
+        if std::fs::exists("/usr/bin/strace").unwrap() {
+            return false;
+        }
+        self.skipped = Some("needs strace");
         true
     }
 
@@ -230,7 +243,8 @@ impl Bench {
             Err(nix::errno::Errno::ECHILD)
         );
         assert_eq!(std::fs::read_dir("/proc/self/task").unwrap().count(), 1);
-        assert_eq!(self.launcher.fallback_note(), None);
+        let refused = std::env::var_os(EXPECT_FALLBACK).is_some();
+        assert_eq!(self.launcher.fallback_note().is_some(), refused);
     }
 
     /// After a failed test: what it left must not fail the next one too.
@@ -961,11 +975,7 @@ fn low_copies(bench: &mut Bench) {
 /// For each system call between clone and exec: an error in it means that nothing runs, that the client sees EOF, and
 /// that the launch is told as failed. Which calls there are is seen in a control run.
 fn injected_errors(bench: &mut Bench) {
-    if bench.skip_unless_root() {
-        return;
-    }
-    if !std::fs::exists("/usr/bin/strace").unwrap() {
-        bench.skipped = Some("needs strace");
+    if bench.skip_unless_root() || bench.skip_unless_strace() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -1124,6 +1134,94 @@ impl Trace {
 fn tracer() -> String {
     std::fs::read_to_string("/proc/self/status")
         .map_or_else(|_| "?".into(), |status| field(&status, "TracerPid"))
+}
+
+/// The first clone of a process is refused: everything is forked from then on, and said once.
+fn fallback(bench: &mut Bench) {
+    if bench.skip_unless_strace() {
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    for error in ["EPERM", "EINVAL", "ENOSYS"] {
+        let inject = format!("--inject=clone:error={error}:when=1");
+        let mut service = service(&[
+            "/usr/bin/strace",
+            "--trace=clone",
+            &inject,
+            own.to_str().unwrap(),
+            "cat_",
+            "builtin",
+            "missing",
+        ]);
+        service.process.env = vec![(EXPECT_FALLBACK.into(), "1".into())];
+        let text = bench.script(&service);
+        assert!(text.contains("0 of 4 failed"), "{text}");
+    }
+}
+
+/// From its entry on, the code of a child that shares memory uses no thread-local and calls nothing but itself.
+fn disassembly(bench: &mut Bench) {
+    if cfg!(debug_assertions) || cfg!(not(target_arch = "x86_64")) {
+        bench.skipped = Some("needs an optimized build for x86_64 (cargo test --release)");
+        return;
+    }
+    if !std::fs::exists("/usr/bin/objdump").unwrap() {
+        bench.skipped = Some("needs objdump");
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let text = bench.script(&service(&[
+        "/usr/bin/objdump",
+        "--disassemble",
+        "--no-show-raw-insn",
+        own.to_str().unwrap(),
+    ]));
+    let mut functions = std::collections::HashMap::new();
+    for block in text.split("\n\n") {
+        if let Some((_, rest)) = block.trim_start().split_once('<')
+            && let Some((name, code)) = rest.split_once(">:\n")
+        {
+            functions.insert(name, code);
+        }
+    }
+    let entry = *functions
+        .keys()
+        .find(|name| name.contains("launch5child7program"))
+        .unwrap();
+    let (mut seen, mut next, mut calls) = (vec![entry], vec![entry], 0);
+    while let Some(name) = next.pop() {
+        assert!(name.contains("6launch5child"), "{name} is reached");
+        for line in functions[name].lines() {
+            assert!(!line.contains("%fs"), "a thread-local in {name}: {line}");
+            calls += usize::from(line.contains("syscall"));
+            let Some((_, instruction)) = line.split_once('\t') else {
+                continue;
+            };
+            if instruction.starts_with("call") || instruction.starts_with('j') {
+                assert!(
+                    !instruction.contains('*'),
+                    "an indirect call in {name}: {line}"
+                );
+                // `<name+0x12>` is a place inside a function, `<name>` its start.
+                let target = instruction
+                    .split_once('<')
+                    .unwrap()
+                    .1
+                    .trim_end()
+                    .trim_end_matches('>');
+                let target = target.split('+').next().unwrap();
+                let target = *functions.get_key_value(target).unwrap().0;
+                if !seen.contains(&target) {
+                    seen.push(target);
+                    next.push(target);
+                }
+            }
+        }
+    }
+    assert!(
+        calls > 25,
+        "only {calls} system calls found: is this the child?"
+    );
 }
 
 fn refused_plans(bench: &mut Bench) {
