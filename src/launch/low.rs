@@ -17,6 +17,8 @@ use nix::libc;
 #[derive(Debug)]
 pub(super) struct Low {
     free: Vec<Set>,
+    /// Sets whose numbers could not be given back yet.
+    stale: Vec<Set>,
     /// /dev/null, above the floor.
     null: OwnedFd,
 }
@@ -80,7 +82,11 @@ impl Low {
                 "the descriptors 4 to 63 are in use; start the daemon without inherited descriptors",
             ));
         }
-        Ok(Self { free, null })
+        Ok(Self {
+            free,
+            stale: Vec::new(),
+            null,
+        })
     }
 
     /// True when a launch can have a set.
@@ -111,13 +117,28 @@ impl Low {
 
     /// Puts the placeholders back: the daemon's low copy of the connection is closed by that.
     pub(super) fn retire(&mut self, set: Set) {
-        for number in [set.connection(), set.stderr()] {
-            // Cannot fail: both numbers are open. If it did, the set would be left out rather than leak a client.
-            if place(self.null.as_raw_fd(), number).is_err() {
-                return;
+        self.stale.push(set);
+        self.retry();
+    }
+
+    /// Sets that could not be given back: what the kernel refuses for the moment (EBUSY) is tried again.
+    pub(super) fn stale(&self) -> usize {
+        self.stale.len()
+    }
+
+    /// Tries again.
+    pub(super) fn retry(&mut self) {
+        let mut index = 0;
+        while let Some(set) = self.stale.get(index) {
+            let null = self.null.as_raw_fd();
+            let back = place(null, set.connection()).and_then(|()| place(null, set.stderr()));
+            if back.is_ok() {
+                let set = self.stale.swap_remove(index);
+                self.free.push(set);
+            } else {
+                index += 1;
             }
         }
-        self.free.push(set);
     }
 }
 
