@@ -3,4 +3,6 @@
 pub mod datagram;
 pub mod errno;
 pub mod output;
+pub mod poll;
 pub mod stream;
+pub mod udp;
