@@ -187,6 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn chargen_throws_away_what_a_client_says() {
+        let (mut client, server) = connected(BuiltinKind::Chargen);
+        let mut writer = client.try_clone().unwrap();
+        let talking = thread::spawn(move || writer.write_all(&pattern(16_000_000)).is_ok());
+        let mut text = vec![0; 65_536];
+        while !talking.is_finished() {
+            client.read_exact(&mut text).unwrap();
+        }
+        assert!(talking.join().unwrap());
+        drop(client);
+        assert_eq!(server.join().unwrap(), 0);
+    }
+
+    #[test]
     fn a_short_reply_survives_unread_input() {
         for (kind, length) in [(BuiltinKind::Time, 4), (BuiltinKind::Daytime, 26)] {
             let (mut client, server) = connected(kind);
