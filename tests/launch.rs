@@ -127,7 +127,7 @@ impl Bench {
     fn new() -> Self {
         let host = Host::found().unwrap();
         Self {
-            launcher: Launcher::new().unwrap(),
+            launcher: Launcher::new(1024).unwrap(),
             host,
             settled: Vec::new(),
             next_key: 0,

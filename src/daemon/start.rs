@@ -146,7 +146,7 @@ impl Start {
             poller,
             signals,
             log: Log::open(&settings),
-            launcher: Launcher::new()?,
+            launcher: Launcher::new(self.open_files)?,
             host: self.host,
             settings,
             source: self.source,
@@ -205,7 +205,12 @@ impl Daemon {
 
     /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection).
     pub(super) fn set_budget(&mut self) {
-        let open = self.listeners.len() as u64 + 2 * self.services.len() as u64 + 64 + RESERVE;
+        let reserve = RESERVE.min(self.open_files / 8);
+        let floor = start::floor(self.open_files).unsigned_abs();
+        let open = self.listeners.len() as u64
+            + 2 * self.services.len() as u64
+            + u64::from(floor)
+            + reserve;
         let room = u32::try_from(self.open_files.saturating_sub(open) / 2).unwrap_or(u32::MAX);
         let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
         let max = self

@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
+use crate::sys::start::floor;
+
+use crate::sys::start::floor;
+
 use super::Connection;
 use super::child::program;
 use super::clone::{self, clone_onto};
@@ -64,7 +68,7 @@ impl Launcher {
     /// slots, and, where it has privileges, closes its memory to tracers.
     ///
     /// To be called once, in a process with one thread, after the files that the daemon keeps are open above 63.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(open_files: u64) -> io::Result<Self> {
         // SAFETY: closes a number that cannot be open; asks whether the call exists.
         let answer = unsafe { raw_syscall!(Sysno::close_range, u32::MAX, u32::MAX, 0) };
         if errno(answer.cast_signed()).is_some() {
@@ -85,7 +89,7 @@ impl Launcher {
         })?;
         close_memory()?;
         Ok(Self {
-            low: Low::new()?,
+            low: Low::new(floor(open_files))?,
             pool: Pool::new()?,
             flights: Vec::new(),
             tid_address: fork::tid_address(),
