@@ -19,8 +19,6 @@ use syscalls::{Sysno, raw_syscall};
 
 use crate::sys::start::floor;
 
-use crate::sys::start::floor;
-
 use super::Connection;
 use super::child::program;
 use super::clone::{self, clone_onto};
