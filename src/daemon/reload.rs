@@ -149,7 +149,7 @@ impl Daemon {
         } else {
             LogLevel::Error
         };
-        for line in loaded.report.lines().filter(|line| !line.trim().is_empty()) {
+        for line in loaded.brief.lines() {
             self.note(level, None, line);
         }
         let Some(table) = loaded.table else {
