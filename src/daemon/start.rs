@@ -10,13 +10,15 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::SlotMap;
 
+use super::control::Control;
 use super::id::ConnectionIds;
 use super::loading::{LoadChild, Source};
 use super::reload::new_service;
+use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
 use super::{Daemon, Phase};
@@ -94,7 +96,10 @@ impl Start {
             daemon.log.flush(Instant::now());
             return Ok(Outcome::NothingBound);
         }
+        daemon.table.clone_from(&table.services);
+        daemon.files = Files::look(&table.files);
         daemon.set_budget();
+        daemon.open_control();
         daemon.tell_ready(ready_fd, pid_file.as_deref());
         daemon.run()?;
         if let Some(path) = pid_file {
@@ -160,6 +165,10 @@ impl Start {
             waiting: Vec::new(),
             exhausted: None,
             loading: None,
+            control: Control::default(),
+            table: Vec::new(),
+            files: Files::look(&[]),
+            longest_turn: Duration::ZERO,
             phase: Phase::Serving,
             orphans_due: false,
             orphans_swept: None,

@@ -9,6 +9,7 @@ pub mod output;
 pub mod pipe;
 pub mod poll;
 pub mod poller;
+pub mod proc;
 pub mod process;
 pub mod signals;
 pub mod socket;

@@ -21,6 +21,15 @@ pub fn receive_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?)
 }
 
+/// Sends what fits without waiting (WouldBlock), and without SIGPIPE.
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(
+        fd,
+        bytes,
+        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+    )?)
+}
+
 /// Sends everything, as fast as the peer takes it, and without SIGPIPE.
 pub fn send_all(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     let mut bytes = bytes;
