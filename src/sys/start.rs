@@ -72,7 +72,7 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
 /// the daemon, and no program gets them from it.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 10] = [
     "container",
     "XDG_RUNTIME_DIR",
     "TZ",
@@ -81,6 +81,7 @@ const KEPT: [&str; 9] = [
     "CLICOLOR_FORCE",
     "TERM",
     "NOTIFY_SOCKET",
+    "XDG_RUNTIME_DIR",
     "JOURNAL_STREAM",
 ];
 
