@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use crate::config;
+use crate::config::{self, diagnostic::Format};
 use crate::handover::{self, Loaded};
 use crate::sys::process::{self, Kill};
 use crate::sys::world::SystemWorld;
@@ -38,16 +38,15 @@ impl Source {
         }
     }
 
-    /// Loads in this process.
-    pub fn load(&self, color: bool) -> Loaded {
-        let (user, group) = start::identity();
+    /// Loads in this process, and words the report.
+    fn load(&self, color: bool) -> Loaded {
+        let (euid, egid) = start::identity();
         let world = SystemWorld::new();
-        let host = config::Host::new(user, group, &world);
-        let loaded = config::load(&self.main(), &host);
-        let report = loaded.report.render(config::Format::Human { color });
+        let loaded = config::load(&self.main(), &config::Host::new(euid, egid, &world));
         Loaded {
             table: loaded.table,
-            report,
+            report: loaded.report.render(Format::Human { color }),
+            brief: loaded.report.render(Format::Short),
             embedded: loaded.embedded,
         }
     }
