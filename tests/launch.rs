@@ -249,6 +249,14 @@ impl Bench {
 
     /// After a failed test: what it left must not fail the next one too.
     fn clean_up(&mut self) {
+        let children = format!("/proc/self/task/{}/children", std::process::id());
+        for pid in std::fs::read_to_string(children)
+            .unwrap()
+            .split_whitespace()
+        {
+            let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+            nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(100));
         while self.launcher.in_flight() > 0 {
             self.launcher.sweep(Instant::now(), &mut self.settled);
