@@ -71,6 +71,7 @@ const TESTS: &[Test] = &[
     ("every_call_of_the_set_up_fails_closed", injected_errors),
     ("refused_clone_falls_back_to_fork", fallback),
     ("shared_child_is_raw_calls_only", disassembly),
+    ("held_child_does_not_keep_its_neighbours_client", neighbours),
     ("plans_refuse_what_is_not_there", refused_plans),
 ];
 
@@ -1018,7 +1019,20 @@ fn injected_errors(bench: &mut Bench) {
     ] {
         let plan = bench.plan(&full(private, uid));
         let calls = traced_calls(bench, &plan);
-        assert!(calls.len() > 20, "{calls:?}");
+        let made = |name: &str| calls.iter().filter(|call| *call == name).count();
+        assert_eq!(
+            made("setresuid"),
+            if uid == 0 { 1 } else { 2 },
+            "no try to be root again"
+        );
+        assert_eq!(
+            (made("close_range"), made("setsid"), made("chroot")),
+            (2, 1, 1)
+        );
+        assert_eq!(
+            (made("setgroups"), made("setresgid"), made("capset")),
+            (1, 1, 1)
+        );
         let mut counts = std::collections::BTreeMap::new();
         for (at, call) in calls.iter().enumerate() {
             let when: &mut u32 = counts.entry(call.clone()).or_default();
@@ -1230,6 +1244,18 @@ fn disassembly(bench: &mut Bench) {
         calls > 25,
         "only {calls} system calls found: is this the child?"
     );
+}
+
+/// The second child copies the first one's connection with the table, and then waits before its exec.
+fn neighbours(bench: &mut Bench) {
+    let quick = bench.plan(&service(&["/bin/true"]));
+    let (_dir, waiting) = waiting_plan(bench);
+    let first = bench.launch(&quick);
+    let held = bench.launch(&waiting);
+    assert_eq!(bench.finish(first).0, "");
+    assert_eq!(waiting.in_flight(), 1);
+    kill(&held);
+    assert!(matches!(bench.finish(held).1, Outcome::Killed { .. }));
 }
 
 fn refused_plans(bench: &mut Bench) {
