@@ -1,7 +1,7 @@
 //! Out of descriptors, processes or memory: the daemon idles, does not spin, loses nobody, and recovers by itself.
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -99,6 +99,11 @@ fn every_error_of_accept_is_survived() {
         .trouble("PAUSE")
         .trouble("echo")
         .start();
+    // A listener that is made anew on port 0 has another port.
+    let address = || -> SocketAddr {
+        let all = daemon.addresses("echo");
+        all.last().unwrap()["tcp ".len()..].parse().unwrap()
+    };
     for error in [
         "ENOBUFS",
         "ENOMEM",
@@ -123,7 +128,7 @@ fn every_error_of_accept_is_survived() {
         if ["EINVAL", "EBADF"].contains(&error) {
             // The listener itself is taken for broken and made anew: those in its queue are lost, no others.
             until("the listener is back", PATIENCE, || {
-                TcpStream::connect(daemon.tcp("echo")).is_ok_and(|stream| {
+                TcpStream::connect(address()).is_ok_and(|stream| {
                     let mut client = Client(stream);
                     client.0.set_read_timeout(Some(PATIENCE)).unwrap();
                     client.half_close();
@@ -133,7 +138,7 @@ fn every_error_of_accept_is_survived() {
         }
         for number in 0..4 {
             let word = format!("{error} {number}");
-            assert_eq!(talk(daemon.tcp("echo"), word.as_bytes()), word);
+            assert_eq!(talk(address(), word.as_bytes()), word);
         }
         let trace = injection.detach();
         assert!(trace.contains("(INJECTED)"), "{error}: {trace}");

@@ -312,6 +312,7 @@ fn stuck_or_missing_syslog_stops_nobody() {
         });
         // Connected now, and with a way round through standard error: not the descriptors of the start.
         daemon.rebase();
+        drop(daemon);
     }
 }
 
