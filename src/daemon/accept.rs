@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::libc;
 use slotmap::Key;
 
 use super::output::Output;
@@ -19,11 +18,15 @@ use crate::event::Event;
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
 use crate::service::{Peer, RefuseWith, Stderr};
+use crate::sys::errno;
 use crate::sys::poller::Interest;
 use crate::sys::socket;
 
 /// Connections taken from one listener in one turn, so that no flood delays the others.
 const BATCH: usize = 64;
+/// Connections lost before they came to us, after which a listener rests: such an error may also be one for good, of a
+/// firewall or a security module.
+const LOST_IN_A_ROW: usize = 16;
 /// How soon exhaustion is looked at again.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a connection waits for a child that cannot be made.
@@ -44,6 +47,7 @@ enum Obstacle {
 
 impl Daemon {
     pub(super) fn on_listener(&mut self, key: ListenerKey, now: Instant) {
+        let mut lost = 0;
         for _ in 0..BATCH {
             let Some(listener) = self.listeners.get_mut(key) else {
                 return;
@@ -74,9 +78,11 @@ impl Daemon {
                         return;
                     }
                 }
-                Accepted::Lost => {}
+                Accepted::Lost(_) if lost < LOST_IN_A_ROW => lost += 1,
                 Accepted::Empty => return,
-                Accepted::Exhausted(error) => return self.on_exhausted(key, &error, now),
+                Accepted::Lost(error) | Accepted::Exhausted(error) => {
+                    return self.on_exhausted(key, "accept", &error, now);
+                }
                 Accepted::Broken(error) => return self.reopen(key, &error, now),
             }
         }
@@ -230,7 +236,7 @@ impl Daemon {
             let event = Event::LaunchFailed {
                 service: &live.service.name,
                 step: "clone",
-                errno: libc::EAGAIN,
+                errno: errno::EAGAIN,
                 peer: Some(&held.peer),
                 id: id.as_str(),
             };
@@ -242,7 +248,7 @@ impl Daemon {
     /// Makes the child of an admitted connection. False: there was no room; it is held and the listener suspended.
     fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
         if let Err(error) = self.open_output(service) {
-            return self.on_no_room(key, held, &error, now);
+            return self.on_no_room(key, held, "pipe", &error, now);
         }
         let Some(live) = self.services.get(service) else {
             return false;
@@ -308,14 +314,20 @@ impl Daemon {
                 self.on_launched(service, child);
                 true
             }
-            (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {
+            (Err(error), Some(ticket)) if errno::is_exhaustion(error.errno) => {
                 let held = Held {
                     connection: fd,
                     peer,
                     ticket,
                     since,
                 };
-                self.on_no_room(key, held, &io::Error::from_raw_os_error(error.errno), now)
+                self.on_no_room(
+                    key,
+                    held,
+                    error.step,
+                    &io::Error::from_raw_os_error(error.errno),
+                    now,
+                )
             }
             (Err(error), _) => {
                 // A reason of its own: an environment that is too large, …
@@ -357,18 +369,19 @@ impl Daemon {
         &mut self,
         key: ListenerKey,
         held: Held,
+        what: &str,
         error: &io::Error,
         now: Instant,
     ) -> bool {
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.held = Some(held);
         }
-        self.on_exhausted(key, error, now);
+        self.on_exhausted(key, what, error, now);
         false
     }
 
     /// Descriptors, memory or processes are exhausted: the listener rests until a child ends or a moment has passed.
-    fn on_exhausted(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
+    fn on_exhausted(&mut self, key: ListenerKey, what: &str, error: &io::Error, now: Instant) {
         self.suspend(key, Obstacle::Daemon);
         self.timers.set(now + RETRY, Timer::Retry);
         let told = self.exhausted.map(|exhausted| exhausted.told);
@@ -376,7 +389,8 @@ impl Daemon {
         let told = if tell { now } else { told.unwrap_or(now) };
         self.exhausted = Some(Exhausted { told, last: now });
         if tell {
-            let reason = error.to_string();
+            let errno = error.raw_os_error().unwrap_or(0);
+            let reason = format!("{what}: {}", errno::describe(errno));
             let event = Event::Pause {
                 service: "*",
                 reason: &reason,
@@ -408,16 +422,4 @@ pub(super) struct Exhausted {
     told: Instant,
     /// When it was met last.
     last: Instant,
-}
-
-/// Errors that end by themselves: of descriptors, memory, processes.
-fn is_exhaustion(errno: i32) -> bool {
-    [
-        libc::EMFILE,
-        libc::ENFILE,
-        libc::ENOMEM,
-        libc::EAGAIN,
-        libc::ENOBUFS,
-    ]
-    .contains(&errno)
 }

@@ -45,6 +45,7 @@ use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, ListenerKey, ServiceKey, Token};
 
+pub use control::ControlSocket;
 pub use loading::Source;
 pub use start::{Outcome, Start};
 
@@ -69,6 +70,8 @@ pub struct Daemon {
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
     control: Control,
+    /// What the command line says of the control socket, which the table cannot change.
+    control_socket: ControlSocket,
     /// All services of the table in force, disabled ones too, in its order.
     table: Vec<Rc<Service>>,
     files: Files,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::SlotMap;
 
-use super::control::Control;
+use super::control::{Control, ControlSocket};
 use super::id::ConnectionIds;
 use super::loading::{LoadChild, Source};
 use super::reload::new_service;
@@ -42,6 +42,8 @@ const RESERVE: u64 = 24;
 pub struct Start {
     /// Where the table comes from.
     pub source: Source,
+    /// What the command line says of the control socket.
+    pub control: ControlSocket,
     /// Gets a newline when the daemon serves.
     pub ready_fd: Option<OwnedFd>,
     /// Gets the pid when the daemon serves.
@@ -155,6 +157,7 @@ impl Start {
             host: self.host,
             settings,
             source: self.source,
+            control_socket: self.control,
             services: SlotMap::with_key(),
             names: HashMap::new(),
             listeners: SlotMap::with_key(),
