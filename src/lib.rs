@@ -4,5 +4,6 @@
     allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")
 )]
 
+pub mod convert;
 pub mod event;
 pub mod service;

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct Unit;
+/// x
+pub fn to_systemd() {}
