@@ -111,18 +111,13 @@ impl Entry {
         &self.keys
     }
 
-    /// `command` and, where it differs from the base name, `argv0`. False: the words cannot be written in our
-    /// language, and the caller has to leave the entry out.
-    pub(super) fn set_command(&mut self, path: &str, argv0: &str, arguments: &[String]) -> bool {
-        // `%{` starts a specifier in every word after the first; there is no way to write it literally.
-        if arguments.iter().any(|a| a.contains("%{")) {
-            return false;
-        }
+    /// `command` and, where it differs from the base name, `argv0`.
+    pub(super) fn set_command(&mut self, path: &str, argv0: &str, arguments: &[String]) {
         let plain = |word: &str| {
             !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\".contains(c))
         };
         let mut words = vec![path.to_owned()];
-        words.extend(arguments.iter().cloned());
+        words.extend(arguments.iter().map(|a| literal(a)));
         if words.iter().all(|w| plain(w)) {
             self.set("command", words.join(" "));
         } else {
@@ -131,8 +126,12 @@ impl Entry {
         if argv0 != base_name(path) {
             self.set("argv0", argv0);
         }
-        true
     }
+}
+
+/// Text for a value in which `%{` would start a specifier.
+pub(super) fn literal(text: &str) -> String {
+    text.replace("%{", "%%{")
 }
 
 /// The last component of a path.
@@ -152,14 +151,16 @@ mod tests {
     #[test]
     fn command_is_a_string_where_it_can_be_and_a_list_where_it_must() {
         let mut e = entry();
-        assert!(e.set_command("/bin/a", "a", &["-l".into(), "$X;".into()]));
+        e.set_command("/bin/a", "a", &["-l".into(), "$X;".into()]);
         assert_eq!(e.get("command"), Some(&"/bin/a -l $X;".into()));
         assert_eq!(e.get("argv0"), None);
         let mut e = entry();
-        assert!(e.set_command("/bin/a", "b", &["\"x".into()]));
+        e.set_command("/bin/a", "b", &["\"x".into()]);
         assert_eq!(e.get("command"), Some(&vec!["/bin/a".to_owned(), "\"x".to_owned()].into()));
         assert_eq!(e.get("argv0"), Some(&"b".into()));
-        assert!(!entry().set_command("/bin/a", "a", &["%{id}".into()]));
+        let mut e = entry();
+        e.set_command("/bin/a", "a", &["%{id}".into(), "%%{".into()]);
+        assert_eq!(e.get("command"), Some(&"/bin/a %%{id} %%%{".into()));
     }
 
     #[test]

@@ -100,6 +100,8 @@ struct Format {
     name: String,
     /// What the old server did for every service.
     baseline: Vec<(&'static str, Value)>,
+    /// What is different for every service, for the head of the table.
+    remarks: &'static [&'static str],
 }
 
 /// Converts files, or directories of files, to a table.
@@ -178,10 +180,11 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
         };
     }
     let shown: Vec<String> = paths.iter().take(8).map(|p| p.display().to_string()).collect();
-    let head = [
+    let mut head = vec![
         format!("Converted by oxinetd from {} ({}).", shown.join(", "), format.name),
         "What the old server did for every service stands in [defaults]; a service says what differs.".to_owned(),
     ];
+    head.extend(format.remarks.iter().map(ToString::to_string));
     let emitted = emit::emit(&head, &format.baseline, &entries);
     let notes = session.notes.into_list();
     Outcome {

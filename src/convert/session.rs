@@ -17,6 +17,8 @@ use super::Options;
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: Text,
+    /// It was found in a directory.
+    pub(super) listed: bool,
 }
 
 /// Shared by the readers.
@@ -57,7 +59,8 @@ impl<'a> Session<'a> {
             match self.files.list(path) {
                 Ok(names) => {
                     for name in names.iter().filter(|n| !n.starts_with('.') && !n.ends_with('~')) {
-                        sources.extend(self.read(&path.join(name), None));
+                        let source = self.read(&path.join(name), None);
+                        sources.extend(source.map(|s| Source { listed: true, ..s }));
                     }
                 }
                 Err(_) => sources.extend(self.read(path, None)),
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
             Ok(text) => Some(Source {
                 path: path.to_owned(),
                 text,
+                listed: false,
             }),
             Err(why) => {
                 self.notes.error(place, why);

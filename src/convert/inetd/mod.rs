@@ -152,6 +152,7 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>, dialect: Opt
     Format {
         name: traits.name.to_owned(),
         baseline,
+        remarks: &["inetd handed its own environment to every program; here it is a clean one (`pass_env`)."],
     }
 }
 

@@ -302,7 +302,8 @@ impl<'a, 'b> Translator<'a, 'b> {
         let arguments = fields.argv.get(1..).unwrap_or_default();
         if let Some(program) = unfold_tcpd(server, first) {
             let daemon = base_name(&program).to_owned();
-            return self.command(entry, &program, &daemon, arguments).map(|()| Some(daemon));
+            entry.set_command(&program, &daemon, arguments);
+            return Ok(Some(daemon));
         }
         let argv0 = match fields.argv.first() {
             Some(argv0) => argv0.as_str(),
@@ -310,26 +311,28 @@ impl<'a, 'b> Translator<'a, 'b> {
             None if self.traits.is(Dialect::Busybox) => server,
             None => base_name(server),
         };
-        let path = self.path(entry, server);
-        self.command(entry, &path, argv0, arguments)?;
+        self.check_path(entry, server)?;
+        entry.set_command(server, argv0, arguments);
         let judges = self.traits.is(Dialect::NetBsd) && !datagram && !fields.wait.wait;
         Ok(judges.then(|| base_name(argv0).to_owned()))
     }
 
-    /// Relative programs: busybox searches PATH, as we do; the others looked in their own directory.
-    fn path(&mut self, entry: &Entry, server: &str) -> String {
-        if !server.starts_with('/') && !self.traits.is(Dialect::Busybox) {
-            let text = format!("`{server}` is no absolute path: it was looked up in inetd's directory, here in PATH");
-            self.session.notes.note(&entry.place, text);
+    /// Relative programs: busybox searches PATH, as we do; the others looked in the directory they were started in.
+    fn check_path(&mut self, entry: &Entry, server: &str) -> Result<(), LeftOut> {
+        if server.contains("%{") {
+            return Err(why(&entry.name, format!("`{server}`: a program's path cannot hold `%{{`")));
         }
-        server.to_owned()
-    }
-
-    fn command(&mut self, entry: &mut Entry, path: &str, argv0: &str, args: &[String]) -> Result<(), LeftOut> {
-        if entry.set_command(path, argv0, args) {
+        if server.starts_with('/') {
             return Ok(());
         }
-        Err(why(&entry.name, "an argument holds `%{`, which starts a specifier here"))
+        let searches = matches!(self.traits.dialect, Some(Dialect::Busybox) | None);
+        if !searches || server.contains('/') {
+            let text = format!("`{server}` is no absolute path, and inetd's own directory is not known");
+            return Err(why(&entry.name, text));
+        }
+        let text = format!("`{server}` is no absolute path: busybox searches PATH for it, and so does oxinetd");
+        self.session.notes.note(&entry.place, text);
+        Ok(())
     }
 
     fn builtin(&mut self, entry: &mut Entry, fields: &Fields, datagram: bool) -> Result<(), LeftOut> {
@@ -447,9 +450,9 @@ mod tests {
     fn one_line_one_service() {
         use Dialect::{Busybox, Debian, FreeBsd, Inetutils, NetBsd, OpenBsd};
         for (line, dialect, expected) in [
-            ("x stream tcp nowait nobody /bin/x x -a", OpenBsd, "listen = \"tcp4:x\"\ncommand = \"/bin/x -a\"\nuser = \"nobody\""),
-            ("x stream tcp nowait nobody /bin/x", Busybox, "argv0 = \"/bin/x\""),
-            ("x stream tcp nowait nobody /bin/x", Debian, "command = \"/bin/x\"\nuser"),
+            ("x stream tcp nowait daemon /bin/x x -a", OpenBsd, "listen = \"tcp4:x\"\ncommand = \"/bin/x -a\"\nuser = \"daemon\""),
+            ("x stream tcp nowait daemon /bin/x", Busybox, "argv0 = \"/bin/x\""),
+            ("x stream tcp nowait daemon /bin/x", Debian, "command = \"/bin/x\"\nuser"),
             ("x stream tcp wait root /bin/x y", Debian, "argv0 = \"y\"\nwait = true"),
             ("x stream tcp nowait.40 a.b /bin/x", Debian, "group = \"b\"\nrate = \"40/min\""),
             ("x stream tcp nowait/10/20/5 a:b /bin/x x", FreeBsd, "max_connections = 10\nmax_per_source = 5\nrate_per_source = \"20/min\""),
@@ -487,7 +490,7 @@ mod tests {
             ("x raw tcp nowait root /bin/x", Debian, 2, "`raw` sockets"),
             ("x stream udp nowait root /bin/x", Debian, 2, "do not go together"),
             ("x stream tcp nowait root", Debian, 2, "at least six fields, this has 5"),
-            ("x stream tcp nowait root /bin/x x %{id}", Debian, 2, "`%{`"),
+            ("x stream tcp nowait root /bin/x%{id}", Debian, 2, "cannot hold `%{`"),
             ("x stream tcp nowait root ftpd ftpd /", Debian, 2, "no absolute path"),
             ("x stream tcp nowait root /bin/x x a # b", Debian, 2, "begins no comment"),
             ("x stream:dataready tcp nowait root /bin/x x", NetBsd, 2, "accept filter"),
