@@ -4,6 +4,7 @@
     allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")
 )]
 
+pub mod commands;
 pub mod convert;
 pub mod event;
 pub mod service;

@@ -57,6 +57,8 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// Last line.
     pub(super) last_line: u32,
+    /// A second file that the service stands in.
+    pub(super) also: Option<std::rc::Rc<std::path::Path>>,
     /// The lines themselves, for the comment.
     pub(super) original: Vec<String>,
     /// False: kept as `enabled = false`.
@@ -73,6 +75,7 @@ impl Entry {
             variant: String::new(),
             place: place.clone(),
             last_line: place.line,
+            also: None,
             original: Vec::new(),
             enabled: true,
             keys: Vec::new(),

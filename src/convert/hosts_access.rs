@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::access::{MOST_PREFIXES, network};
 use super::entry::base_name;
-use super::files::{Files, decode};
+use super::files::{Files, decode, reason};
 use super::note::{Notes, Place};
 
 /// Both files.
@@ -90,7 +90,7 @@ impl Rules {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => notes.error(&Place::file(path), format!("cannot be read: {error}")),
+                Err(error) => notes.error(&Place::file(path), format!("cannot be read: {}", reason(&error))),
             }
         }
         found.then_some(Self(rules))
@@ -204,7 +204,7 @@ impl Reader<'_> {
     fn file(&mut self, path: &str, nets: &mut Vec<IpNet>) {
         let text = match self.files.read(Path::new(path)) {
             Ok(bytes) => decode(&bytes).map_err(str::to_owned),
-            Err(error) => Err(format!("cannot be read: {error}")),
+            Err(error) => Err(format!("cannot be read: {}", reason(&error))),
         };
         match text {
             Ok(text) => {

@@ -161,7 +161,10 @@ pub fn inetd_services(files: &dyn Files, path: &Path) -> Outcome {
 /// Lays out the entries and counts.
 fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outcome {
     let entries = std::mem::take(&mut session.entries);
-    let touched = |e: &&Entry| session.notes.touch(&e.place.file, (e.place.line, e.last_line));
+    let touched = |e: &&Entry| {
+        let also = e.also.as_ref().is_some_and(|file| session.notes.touch(file, (1, u32::MAX)));
+        also || session.notes.touch(&e.place.file, (e.place.line, e.last_line))
+    };
     let with_notes = entries.iter().filter(touched).count();
     let left_out: Vec<String> = session.notes.entries_left_out().iter().map(|l| l.name.clone()).collect();
     if entries.is_empty() && !left_out.is_empty() {
@@ -169,7 +172,12 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
         session.notes.error(&place, "none of its entries can be converted");
     }
     let exact = entries.len() - with_notes;
-    let summary = summary(entries.len() + left_out.len(), exact, with_notes, &left_out);
+    let mut summary = summary(entries.len() + left_out.len(), exact, with_notes, &left_out);
+    if session.commented_out > 0 {
+        let n = session.commented_out;
+        let (is, stays) = if n == 1 { ("is", "stays") } else { ("are", "stay") };
+        summary.push_str(&format!("; {n} more {is} commented out and {stays} behind"));
+    }
     if session.notes.failed() {
         return Outcome {
             toml: String::new(),

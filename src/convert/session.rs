@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::access::{Families, lists};
 use super::entry::Entry;
-use super::files::{Files, LARGEST, Text, decode};
+use super::files::{Files, LARGEST, Text, decode, reason};
 use super::hosts_access::{self, Judge, Rules};
 use super::note::{Notes, Place};
 use super::services::{Port, Services};
@@ -28,6 +28,8 @@ pub(super) struct Session<'a> {
     pub(super) notes: Notes,
     pub(super) services: Services,
     pub(super) entries: Vec<Entry>,
+    /// Comments that look like entries.
+    pub(super) commented_out: usize,
     wrap: Option<Option<Rules>>,
     budget: u64,
     files_left: u32,
@@ -46,6 +48,7 @@ impl<'a> Session<'a> {
             notes: Notes::new(options.lossy),
             services: Services::read(files, &services),
             entries: Vec::new(),
+            commented_out: 0,
             wrap: None,
             budget: Self::BUDGET,
             files_left: Self::MOST_FILES,
@@ -79,7 +82,7 @@ impl<'a> Session<'a> {
         }
         self.files_left -= 1;
         let result = self.files.read(path);
-        let result = result.map_err(|e| format!("cannot read {}: {e}", path.display()));
+        let result = result.map_err(|e| format!("cannot read {}: {}", path.display(), reason(&e)));
         let text = result.and_then(|bytes| {
             self.budget = self.budget.saturating_sub(bytes.len() as u64);
             decode(&bytes).map_err(|why| format!("{} {why}", path.display()))

@@ -129,8 +129,8 @@ fn unbracket(host: &str) -> String {
     host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).to_owned()
 }
 
-/// Values for `listen`. An error: an address and the protocol exclude each other.
-pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Result<Vec<String>, String> {
+/// Values for `listen`, and what is wrong with the hosts that have none. An error: none has one.
+pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Result<(Vec<String>, Vec<String>), String> {
     let plain = if protocol.transport == Transport::Udp { "udp" } else { "tcp" };
     let family = match (protocol.families.v4, protocol.families.v6) {
         (true, false) => "4",
@@ -138,11 +138,9 @@ pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Resul
         _ => "",
     };
     if hosts.is_empty() || hosts.iter().any(|h| h == "*") {
-        return Ok(vec![if plain == "tcp" && family.is_empty() {
-            port.to_owned()
-        } else {
-            format!("{plain}{family}:{port}")
-        }]);
+        let short = plain == "tcp" && family.is_empty();
+        let all = if short { port.to_owned() } else { format!("{plain}{family}:{port}") };
+        return Ok((vec![all], Vec::new()));
     }
     let one = |host: &String| -> Result<String, String> {
         let prefix = if plain == "udp" { "udp:" } else { "" };
@@ -160,7 +158,14 @@ pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Resul
             Err(_) => Ok(format!("{plain}{family}:{host}:{port}")),
         }
     };
-    hosts.iter().map(one).collect()
+    let (mut places, mut wrong) = (Vec::new(), Vec::new());
+    for host in hosts {
+        match one(host) {
+            Ok(place) => places.push(place),
+            Err(why) => wrong.push(why),
+        }
+    }
+    if places.is_empty() { Err(wrong.join(", ")) } else { Ok((places, wrong)) }
 }
 
 #[cfg(test)]
@@ -170,7 +175,7 @@ mod tests {
     fn places(text: &str, proto: &str, dialect: Option<Dialect>, default: Option<&str>) -> Result<String, String> {
         let protocol = protocol(proto, Traits::of(dialect)).map_err(|e| e.1)?;
         let service = service(text, default);
-        listen(&protocol, &service.hosts, &service.name).map(|l| l.join(" "))
+        listen(&protocol, &service.hosts, &service.name).map(|(l, _)| l.join(" "))
     }
 
     #[test]
@@ -190,6 +195,7 @@ mod tests {
             ("::1:echo", "tcp6", Some(Dialect::Inetutils), "[::1]:echo"),
             ("a.example,10.0.0.1:22", "tcp", Some(OpenBsd), "tcp4:a.example:22 10.0.0.1:22"),
             ("*:22", "tcp4", Some(OpenBsd), "tcp4:22"),
+            ("10.0.0.1,[::1]:22", "tcp4", Some(OpenBsd), "10.0.0.1:22"),
         ] {
             assert_eq!(places(text, proto, dialect, None).as_deref(), Ok(expected), "{text} {proto}");
         }

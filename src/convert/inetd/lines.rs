@@ -95,6 +95,7 @@ impl Reader<'_, '_> {
     /// An IPsec policy is the only comment that means something.
     fn comment(&mut self, line: &str, place: &Place) {
         let Some(policy) = line.strip_prefix("#@").map(str::trim) else {
+            self.session.commented_out += usize::from(super::looks_like_entry(line.trim_start_matches(['#', ' ', '\t'])));
             return;
         };
         let heeded = match self.traits.dialect {

@@ -117,6 +117,11 @@ impl Traits {
     }
 }
 
+/// Words of a command line with quotes and backslashes: systemd's ExecStart, a plain line of a shell.
+pub(super) fn split_like_systemd(line: &str) -> Result<Vec<String>, &'static str> {
+    lines::split(line, Quoting::ShellEscapes)
+}
+
 /// Reads all files.
 pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>, dialect: Option<Dialect>) -> Format {
     let seen = || sources.iter().find_map(|s| self::dialect(&s.text.lines));

@@ -226,14 +226,19 @@ impl<'a, 'b> Translator<'a, 'b> {
         let base = if protocol.transport == Transport::Udp { "udp" } else { "tcp" };
         let told = || why("", "");
         let port = self.session.port(&service.name, base, &entry.place).ok_or_else(told)?;
-        let places = address::listen(protocol, &service.hosts, &port).map_err(|text| why(&fields.service, text))?;
+        let listen = address::listen(protocol, &service.hosts, &port);
+        let (places, wrong) = listen.map_err(|text| why(&fields.service, text))?;
+        for text in wrong {
+            self.session.notes.note(&entry.place, format!("{text}, so the old inetd did not listen there: left out"));
+        }
         if protocol.guessed && service.hosts.is_empty() && !self.told_family {
             self.told_family = true;
             let text = format!(
                 "nothing shows whose inetd.conf this is: `{base}` was taken for IPv4, as all inetds but Debian's do; \
                  if it was Debian's, say --from debian"
             );
-            self.session.notes.note(&entry.place, text);
+            let file = Place { line: 0, ..entry.place.clone() };
+            self.session.notes.note(&file, text);
         }
         match <[String; 1]>::try_from(places) {
             Ok([one]) => entry.set("listen", one),

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::convert::files::reason;
 use crate::convert::note::{Notes, Place};
 use crate::convert::session::{Session, Source};
 
@@ -96,7 +97,7 @@ fn directory(session: &mut Session<'_>, path: &Path, place: &Place) -> Vec<PathB
     match session.files.list(path) {
         Ok(names) => names.iter().filter(|n| is_read(n)).map(|n| path.join(n)).collect(),
         Err(error) => {
-            let text = format!("{} cannot be listed ({error}): nothing is taken from it", path.display());
+            let text = format!("{} cannot be listed ({}): nothing is taken from it", path.display(), reason(&error));
             session.notes.note(place, text);
             Vec::new()
         }

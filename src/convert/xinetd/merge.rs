@@ -113,6 +113,11 @@ impl Record {
         self.words(name)?.first()
     }
 
+    /// Where the first of them stands.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.0.iter().find_map(|(_, words)| words.first()).map(|w| &w.place)
+    }
+
     fn slot(&mut self, name: &'static str) -> &mut Vec<Word> {
         let at = self.0.iter().position(|(n, _)| *n == name);
         let at = at.unwrap_or_else(|| {

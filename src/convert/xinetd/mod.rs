@@ -57,6 +57,14 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
         ("over_limit", "refuse".into()),
         ("pause", "10s".into()),
     ];
+    if session.entries.is_empty() {
+        for (key, value) in translate::defaults(session, &defaults) {
+            match baseline.iter_mut().find(|(k, _)| *k == key) {
+                Some(row) => row.1 = value,
+                None => baseline.push((key, value)),
+            }
+        }
+    }
     if session.entries.iter().any(|e| e.get("user").is_none()) {
         // xinetd answers for these itself; here they run in a child that needs no rights.
         baseline.insert(0, ("user", "nobody".into()));

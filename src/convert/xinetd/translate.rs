@@ -11,8 +11,9 @@ use super::merge::{Record, Word};
 use super::socket::{self, Socket};
 use crate::convert::access::MOST_PREFIXES;
 use crate::convert::entry::{Entry, Value, base_name, literal};
-use crate::convert::files::decode;
+use crate::convert::files::{decode, reason};
 use crate::convert::hosts_access::{Judge, unfold_tcpd};
+use crate::convert::note::Place;
 use crate::convert::services::is_builtin;
 use crate::convert::session::Session;
 
@@ -30,12 +31,12 @@ pub(super) fn service(
     block: &Block,
     record: &Record,
     defaults: &Record,
-    taken: &mut Vec<(String, bool, Option<Value>)>,
+    taken: &mut Vec<(String, Option<Value>)>,
 ) {
     match translate(session, name, block, record) {
         Ok(mut entry) => {
             switch(session, &mut entry, name, record, defaults);
-            unique(session, &mut entry, record, taken);
+            unique(session, &mut entry, taken);
             session.entries.push(entry);
         }
         // Already told.
@@ -68,7 +69,15 @@ fn translate(session: &mut Session<'_>, name: &str, block: &Block, record: &Reco
     entry.last_line = block.last_line;
     entry.original.clone_from(&block.original);
 
+    if flags.iter().any(|f| f == "SENSOR") {
+        session.notes.loss(&block.place, "`SENSOR`: who comes here was shut out of all services (`deny_time`)");
+        return Err(why("sensor", format!("`{name}`: a sensor runs nothing")));
+    }
     let internal = is("INTERNAL");
+    if internal && !is_builtin(&name.to_ascii_lowercase()) {
+        let kind = if name.to_ascii_lowercase().starts_with("tcpmux") { "tcpmux" } else { name };
+        return Err(why(kind, format!("`{name}`: oxinetd has no such INTERNAL service")));
+    }
     let socket = socket::listen(session, &mut entry, name, record, &flags, is("UNLISTED"))?;
     if socket.datagram {
         entry.variant = "udp".to_owned();
@@ -91,6 +100,23 @@ fn translate(session: &mut Session<'_>, name: &str, block: &Block, record: &Reco
     let stream_wait = wait && !socket.datagram;
     access(session, &mut entry, name, record, &flags, &socket, stream_wait)?;
     Ok(entry)
+}
+
+/// What `defaults` says, as values for `[defaults]`: for files whose services are elsewhere.
+pub(super) fn defaults(session: &mut Session<'_>, record: &Record) -> Vec<(&'static str, Value)> {
+    let place = record.place().cloned().unwrap_or_else(|| Place::file(Path::new("defaults")));
+    let mut entry = Entry::new("defaults", &place);
+    let families = crate::convert::access::Families { v4: true, v6: true };
+    let socket = Socket { datagram: false, families };
+    let flags = ["NOLIBWRAP".to_owned()];
+    let done = limits::limits(&mut entry, record, &mut session.notes)
+        .map_err(|text| why("defaults", text))
+        .and_then(|()| log(session, &mut entry, "defaults", record, Runs::Redirect))
+        .and_then(|()| access(session, &mut entry, "defaults", record, &flags, &socket, false));
+    if let Err((_, text)) = done {
+        session.notes.error(&place, format!("{text}: xinetd does not start with it"));
+    }
+    entry.keys().to_vec()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,10 +147,6 @@ fn run(
 ) -> Result<Runs, LeftOut> {
     if internal {
         let builtin = name.to_ascii_lowercase();
-        if !is_builtin(&builtin) {
-            let kind = if builtin.starts_with("tcpmux") { "tcpmux" } else { name };
-            return Err(why(kind, format!("`{name}`: xinetd has no such INTERNAL service that oxinetd offers")));
-        }
         if socket.datagram && ["chargen", "daytime", "time"].contains(&builtin.as_str()) {
             entry.set("allow_reflection", true);
         }
@@ -190,10 +212,6 @@ fn flags(
             }
             "IDONLY" => session.notes.loss(&place, "`IDONLY`: only clients that answer an ident query were served"),
             "LABELED" => session.notes.loss(&place, "`LABELED`: the program ran in the SELinux context of its peer"),
-            "SENSOR" => {
-                session.notes.loss(&place, "`SENSOR`: who comes here was shut out of all services (`deny_time`)");
-                return Err(why("sensor", format!("`{}`: a sensor runs nothing", entry.name)));
-            }
             _ => return Err(why(&entry.name, format!("`flags = {flag}` is unknown, so xinetd drops the service"))),
         }
     }
@@ -286,7 +304,7 @@ fn content(session: &mut Session<'_>, word: &Word) -> Option<String> {
             (Ok(_), Ok(text)) => Ok(text),
             _ => Err("is no UTF-8 text".to_owned()),
         },
-        Err(error) => Err(format!("cannot be read here ({error})")),
+        Err(error) => Err(format!("cannot be read here ({})", reason(&error))),
     };
     match text {
         Ok(text) => {
@@ -295,7 +313,7 @@ fn content(session: &mut Session<'_>, word: &Word) -> Option<String> {
             Some(text)
         }
         Err(reason) => {
-            let said = format!("{} {reason}: it is not sent", word.text);
+            let said = format!("{} {reason}: refused clients do not get it", word.text);
             session.notes.note(&word.place, said);
             None
         }
@@ -486,17 +504,16 @@ fn switch(session: &mut Session<'_>, entry: &mut Entry, name: &str, record: &Rec
 }
 
 /// Of two services on one socket xinetd keeps the first.
-fn unique(session: &mut Session<'_>, entry: &mut Entry, record: &Record, taken: &mut Vec<(String, bool, Option<Value>)>) {
+fn unique(session: &mut Session<'_>, entry: &mut Entry, taken: &mut Vec<(String, Option<Value>)>) {
     if !entry.enabled {
         return;
     }
-    let bound = record.one("bind").is_some();
     let listen = entry.get("listen").cloned();
-    if let Some((name, _, _)) = taken.iter().find(|(_, _, other)| *other == listen) {
+    if let Some((name, _)) = taken.iter().find(|(_, other)| *other == listen) {
         entry.enabled = false;
         let text = format!("`{name}` before it has the same socket, so xinetd drops this one: written as `enabled = false`");
         session.notes.note(&entry.place, text);
         return;
     }
-    taken.push((entry.name.clone(), bound, listen));
+    taken.push((entry.name.clone(), listen));
 }
