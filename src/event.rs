@@ -2,7 +2,13 @@
 //!
 //! Invariant: whatever a peer or a child supplied leaves this module escaped, on one line, at most 1 KiB long.
 
+pub mod escape;
+mod fields;
+mod text;
+
 use std::time::Duration;
+
+pub use fields::{Field, Value, level_word};
 
 use crate::service::{Address, LogLevel, Peer};
 
@@ -143,4 +149,31 @@ pub enum End {
     Status(i32),
     /// By this signal.
     Signal(i32),
+}
+
+impl<'a> Event<'a> {
+    /// How important it is: `log_level` and the severities of syslog and the journal go by it.
+    pub fn level(&self) -> LogLevel {
+        match self {
+            Event::ListenFailed { .. } | Event::LaunchFailed { .. } => LogLevel::Error,
+            Event::Pause { .. } | Event::Resume { .. } | Event::Lost { .. } => LogLevel::Warning,
+            Event::Note { level, .. } => *level,
+            Event::Listen { .. }
+            | Event::Close { .. }
+            | Event::Start { .. }
+            | Event::Exit { .. }
+            | Event::Fail { .. }
+            | Event::Output { .. }
+            | Event::Reloaded { .. } => LogLevel::Info,
+        }
+    }
+
+    /// The tag of a program's own line; `None`: the daemon speaks.
+    pub fn tag(&self) -> Option<&'a str> {
+        if let Event::Output { tag, .. } = self {
+            Some(tag)
+        } else {
+            None
+        }
+    }
 }

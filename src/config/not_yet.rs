@@ -1,0 +1,162 @@
+//! What this version reads and checks but does not serve yet. Later versions shorten the list.
+//!
+//! Invariant: the only place that says so. A feature is taken off here when it is served, and nowhere else.
+
+use super::diagnostic::{Code, Diagnostic};
+use super::keys::Key;
+use super::source::Place;
+use crate::service::{
+    Address, BuiltinKind, Model, Piece, Preset, Protocol, Run, Service, Stderr, Stdio, UnixKind,
+};
+
+/// A feature that is not served yet.
+struct Feature {
+    /// Where it is written.
+    key: Key,
+    /// As the message names it.
+    name: &'static str,
+    /// True for a service that uses it.
+    used: fn(&Service) -> bool,
+}
+
+/// A kind of address that is not served yet.
+type AddressKind = (&'static str, fn(&Address) -> bool);
+
+const ADDRESSES: &[AddressKind] = &[
+    ("a UDP address", |address| {
+        matches!(
+            address,
+            Address::Inet {
+                protocol: Protocol::Udp,
+                ..
+            }
+        )
+    }),
+    (
+        "a `unix-dgram` or `unix-seqpacket` address",
+        |address| matches!(address, Address::Unix { kind, .. } if *kind != UnixKind::Stream),
+    ),
+    ("a vsock address", |address| {
+        matches!(address, Address::Vsock { .. })
+    }),
+    ("an `fd` address", |address| {
+        matches!(address, Address::Inherited { .. })
+    }),
+];
+
+const FEATURES: &[Feature] = &[
+    Feature {
+        key: Key::Wait,
+        name: "`wait`",
+        used: |service| service.wait,
+    },
+    Feature {
+        key: Key::Redirect,
+        name: "`redirect`",
+        used: |service| matches!(&service.run, Run::Redirect(to) if !to.is_empty()),
+    },
+    Feature {
+        key: Key::Builtin,
+        name: "a built-in other than `echo` and `discard`",
+        used: |service| matches!(&service.run, Run::Builtin(builtin) if !matches!(builtin.kind, BuiltinKind::Echo | BuiltinKind::Discard)),
+    },
+    Feature {
+        key: Key::Model,
+        name: "a `model` other than \"process\"",
+        used: |service| matches!(&service.run, Run::Builtin(builtin) if builtin.model != Model::Process),
+    },
+    Feature {
+        key: Key::ProxyProtocol,
+        name: "`proxy_protocol`",
+        used: |service| service.proxy.is_some(),
+    },
+    Feature {
+        key: Key::Cache,
+        name: "`cache`",
+        used: |service| service.cache.is_some(),
+    },
+    Feature {
+        key: Key::Transcript,
+        name: "`transcript`",
+        used: |service| service.transcript.is_some(),
+    },
+    Feature {
+        key: Key::Banner,
+        name: "`banner`",
+        used: |service| service.banner.is_some(),
+    },
+    Feature {
+        key: Key::Stdio,
+        name: "`stdio` other than \"socket\"",
+        used: |service| service.process.stdio != Stdio::Socket,
+    },
+    Feature {
+        key: Key::Stderr,
+        name: "`stderr` as \"log-each\" or \"file:\"",
+        used: |service| matches!(service.process.stderr, Stderr::LogEach | Stderr::File(_)),
+    },
+    Feature {
+        key: Key::Cgroup,
+        name: "`cgroup`",
+        used: |service| service.process.cgroup != crate::service::Cgroup::default(),
+    },
+    Feature {
+        key: Key::Sandbox,
+        name: "a `sandbox` beyond \"none\" and \"basic\"",
+        used: |service| {
+            let sandbox = &service.process.sandbox;
+            let lists = [&sandbox.read_only, &sandbox.read_write, &sandbox.hide];
+            sandbox.preset >= Preset::Strict
+                || lists.iter().any(|list| !list.is_empty())
+                || !sandbox.network
+                || !sandbox.capabilities.is_empty()
+                || !sandbox.allow_32bit
+        },
+    },
+    Feature {
+        key: Key::WorkingDirectory,
+        name: "`%{…}` in `working_directory`",
+        used: |service| {
+            let parsed = super::values::template::parse(&service.process.working_directory);
+            parsed.is_ok_and(|template| {
+                template
+                    .0
+                    .iter()
+                    .any(|piece| matches!(piece, Piece::Specifier(_)))
+            })
+        },
+    },
+];
+
+/// Reports what the service uses and this version does not serve.
+///
+/// `written` knows the place of a key; without it the name of the service is shown. `places` are those of the addresses.
+pub(super) fn check(
+    written: &impl Fn(Key) -> Option<Place>,
+    service: &Service,
+    places: &[Place],
+    name: Place,
+    mut report: impl FnMut(Diagnostic),
+) {
+    for (kind, is_it) in ADDRESSES {
+        let mut found: Vec<Place> = Vec::new();
+        let all = service.listen.iter().zip(places);
+        found.extend(
+            all.filter(|(address, _)| is_it(address))
+                .map(|(_, place)| *place),
+        );
+        found.dedup();
+        for place in found {
+            report(problem(place, kind));
+        }
+    }
+    for feature in FEATURES.iter().filter(|feature| (feature.used)(service)) {
+        report(problem(written(feature.key).unwrap_or(name), feature.name));
+    }
+}
+
+/// The error itself.
+pub(super) fn problem(place: Place, what: &str) -> Diagnostic {
+    let title = format!("{what} is not served by this version yet");
+    Diagnostic::error(Code::NotYet, place, title).label("a later version serves it")
+}

@@ -1,0 +1,320 @@
+//! From raw sections to the validated types: defaults, cross-field rules, the rules of root and of its lack.
+//!
+//! Invariant: every written value is read, whether its feature exists yet or not; a service leaves here whole, or an
+//! error of it has been reported. Files and TOML are behind; what the host knows comes from `World`.
+
+mod account;
+mod admission;
+mod collisions;
+mod daemon;
+mod effect;
+mod listen;
+mod process;
+mod reader;
+mod run;
+mod socket;
+mod suspicious;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::diagnostic::{Code, Diagnostic, shown};
+use super::keys::{Key, Kind};
+use super::not_yet;
+use super::raw::{RawFile, RawService, Section, list};
+use super::source::{FileId, Place, SourceFile};
+use super::values::{Problem, template};
+use super::world::Host;
+use crate::service::{
+    Address, Deadlines, LogSelection, OnDisconnect, Origin, Run, Service, Settings, Transcript,
+};
+use account::Accounts;
+use reader::{Reader, unknown_word};
+
+/// What one load has at hand while it resolves.
+pub(super) struct Context<'a> {
+    /// The daemon and its host.
+    pub(super) host: &'a Host<'a>,
+    files: &'a [&'a SourceFile],
+    directories: Vec<PathBuf>,
+    accounts: RefCell<Accounts>,
+    ports: RefCell<HashMap<(String, bool), Option<u16>>>,
+    problems: RefCell<Vec<Diagnostic>>,
+}
+
+impl<'a> Context<'a> {
+    /// A load of these files.
+    pub(super) fn new(host: &'a Host<'a>, files: &'a [&'a SourceFile]) -> Self {
+        let directory = |file: &&SourceFile| {
+            Path::new(&file.name)
+                .parent()
+                .map(Path::to_owned)
+                .unwrap_or_default()
+        };
+        Self {
+            host,
+            files,
+            directories: files.iter().map(directory).collect(),
+            accounts: RefCell::default(),
+            ports: RefCell::default(),
+            problems: RefCell::default(),
+        }
+    }
+
+    /// Adds a problem.
+    pub(super) fn report(&self, problem: Diagnostic) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The problems that were found.
+    pub(super) fn into_problems(self) -> Vec<Diagnostic> {
+        self.problems.into_inner()
+    }
+
+    fn directory(&self, file: FileId) -> &Path {
+        self.directories
+            .get(file as usize)
+            .map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    fn origin(&self, place: Place) -> Origin {
+        let file = self.files.get(place.file as usize);
+        Origin {
+            file: file
+                .map(|file| PathBuf::from(&file.name))
+                .unwrap_or_default(),
+            line: file.map_or(0, |file| {
+                u32::try_from(file.position(place.start).0).unwrap_or(u32::MAX)
+            }),
+        }
+    }
+}
+
+/// Resolves all files; the first is the main one.
+pub(super) fn resolve(
+    context: &Context<'_>,
+    files: &[RawFile<'_>],
+) -> (Settings, Vec<Rc<Service>>) {
+    let empty = Section::empty();
+    let daemon = files.first().map_or(&empty, |main| &main.daemon);
+    let settings = daemon::settings(&Reader {
+        context,
+        section: daemon,
+        owner: "[daemon]",
+    });
+    let mut defaults = Section::empty();
+    let mut services = Vec::new();
+    let mut names: HashMap<&str, Place> = HashMap::new();
+    let mut taken = collisions::Taken::default();
+    for (index, file) in files.iter().enumerate() {
+        // [defaults] of the main file hold for all; those of a drop-in for its own services, over the main ones.
+        let mut own = file.defaults.over(&defaults);
+        own.inherit();
+        validate_defaults(context, &own);
+        for raw in &file.services {
+            if let Some(first) = names.insert(raw.name, raw.place) {
+                names.insert(raw.name, first);
+                duplicate(context, raw, first);
+            }
+            let section = raw.section.over(&own);
+            let (service, places) = service(context, raw, &section);
+            taken.add(context, &service, &places, raw);
+            services.push(Rc::new(service));
+        }
+        if index == 0 {
+            defaults = own;
+        }
+    }
+    (settings, services)
+}
+
+fn duplicate(context: &Context<'_>, raw: &RawService<'_>, first: Place) {
+    let title = format!("service `{}` is defined twice", shown(raw.name));
+    context.report(
+        Diagnostic::error(Code::Duplicate, raw.place, title)
+            .label("here")
+            .context(first, "and here")
+            .help("rename one of them; a file of the same name in a later directory of `include` replaces a whole file"),
+    );
+}
+
+/// Reads the defaults for themselves, so that a bad value in them is told even without a service.
+fn validate_defaults(context: &Context<'_>, defaults: &Section<'_>) {
+    let reader = Reader {
+        context,
+        section: defaults,
+        owner: "[defaults]",
+    };
+    if context.host.is_root() && reader.written(Key::User) {
+        account::identity(&reader, Place::default());
+    }
+    let _ = (
+        process::process(&reader, None),
+        admission::admission(&reader),
+        socket::options(&reader),
+    );
+    let _ = (
+        deadlines(&reader, false),
+        log(&reader),
+        reader.duration(Key::Cache),
+        reader.boolean(Key::Wait),
+    );
+    let _ = (
+        transcript(&reader),
+        admission::proxy(&reader),
+        admission::banner(&reader),
+        run::model(&reader),
+    );
+}
+
+/// One service, and the place of each of its addresses.
+fn service(
+    context: &Context<'_>,
+    raw: &RawService<'_>,
+    section: &Section<'_>,
+) -> (Service, Vec<Place>) {
+    let owner = format!("service `{}`", shown(raw.name));
+    let reader = Reader {
+        context,
+        section,
+        owner: &owner,
+    };
+    let (listen, places) = listen::addresses(&reader, raw.place);
+    let run = run::run(&reader, raw.place);
+    // Without it the rules about it are silent; the table is refused anyway.
+    let is_known = run.is_some();
+    let wait = reader.boolean(Key::Wait).unwrap_or(false);
+    let is_tcp = listen
+        .iter()
+        .any(|address| matches!(address, Address::Inet { .. }) && !address.is_datagram());
+    let lingers = matches!(run, Some(Run::Program(_))) && !wait && is_tcp;
+    let identity = account::identity(&reader, raw.place);
+    let service = Service {
+        name: raw.name.to_owned(),
+        origin: context.origin(raw.place),
+        description: reader
+            .text(Key::Description)
+            .map(|item| item.text)
+            .unwrap_or_default(),
+        enabled: reader.boolean(Key::Enabled).unwrap_or(true),
+        process: process::process(&reader, Some(identity)),
+        admission: admission::admission(&reader),
+        deadlines: deadlines(&reader, lingers),
+        socket: socket::options(&reader),
+        banner: admission::banner(&reader),
+        cache: reader.duration(Key::Cache).flatten(),
+        proxy: admission::proxy(&reader),
+        transcript: transcript(&reader),
+        log: log(&reader),
+        log_tag: log_tag(&reader).unwrap_or_else(|| raw.name.to_owned()),
+        log_to: daemon::log_to(&reader, Key::LogTo),
+        listen,
+        run: run.unwrap_or(Run::Redirect(Vec::new())),
+        wait,
+    };
+    if is_known {
+        run::rules(&reader, &service, raw.place);
+        effect::warn(&reader, &service);
+        suspicious::warn(&reader, &service);
+    }
+    let written = |key| reader.entry(key).map(|entry| entry.key);
+    not_yet::check(&written, &service, &places, raw.place, |problem| {
+        context.report(problem);
+    });
+    (service, places)
+}
+
+fn deadlines(reader: &Reader<'_, '_>, lingers: bool) -> Deadlines {
+    const LINGER: Duration = Duration::from_secs(2);
+    const STOP: Duration = Duration::from_secs(5);
+    Deadlines {
+        timeout: reader.duration(Key::Timeout).flatten(),
+        idle: reader.duration(Key::IdleTimeout).flatten(),
+        first_byte: reader.duration(Key::FirstByteTimeout).flatten(),
+        on_disconnect: reader
+            .choice(
+                Key::OnDisconnect,
+                [OnDisconnect::Ignore, OnDisconnect::Term, OnDisconnect::Kill],
+            )
+            .unwrap_or(OnDisconnect::Ignore),
+        linger: reader
+            .duration(Key::Linger)
+            .unwrap_or(Some(LINGER))
+            .filter(|_| lingers),
+        stop: reader.limited_duration(Key::StopTimeout).unwrap_or(STOP),
+    }
+}
+
+fn transcript(reader: &Reader<'_, '_>) -> Option<Transcript> {
+    const MOST: u64 = 10 << 20;
+    let max = reader
+        .size(Key::TranscriptMax)
+        .map(|max| max.unwrap_or(u64::MAX));
+    let table = reader.entry(Key::Transcript)?;
+    if !reader.written(Key::TranscriptPath) {
+        let title = format!("{} names no file", reader.subject(Key::Transcript));
+        reader.report_missing(
+            &[Key::TranscriptPath],
+            Diagnostic::error(Code::Missing, table.key, title)
+                .label("needs `path`")
+                .help("add `path = \"/var/log/…\"`"),
+        );
+    }
+    let path = reader.template(Key::TranscriptPath)?;
+    Some(Transcript {
+        path,
+        max: max.unwrap_or(MOST),
+    })
+}
+
+fn log(reader: &Reader<'_, '_>) -> LogSelection {
+    let all = LogSelection {
+        start: true,
+        exit: true,
+        refuse: true,
+    };
+    let Kind::Choices(words) = Key::Log.info().kind else {
+        return all;
+    };
+    let known = |text: &str| match text {
+        "start" | "exit" | "refuse" => Ok(text.to_owned()),
+        other => Err(unknown_word(other, words)),
+    };
+    let Some(chosen) = reader.list(Key::Log, known) else {
+        return all;
+    };
+    let has = |word: &str| chosen.iter().any(|(chosen, _)| chosen == word);
+    LogSelection {
+        start: has("start"),
+        exit: has("exit"),
+        refuse: has("refuse"),
+    }
+}
+
+fn log_tag(reader: &Reader<'_, '_>) -> Option<String> {
+    const LONGEST: usize = 64;
+    let item = reader.text(Key::LogTag)?;
+    if item.text.is_empty()
+        || item.text.len() > LONGEST
+        || !item.text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let problem = Problem::new(format!("is not a log tag: `{}`", shown(&item.text)));
+        reader.refuse(
+            Key::LogTag,
+            item.place,
+            problem.help("write 1 to 64 printable ASCII characters without blanks"),
+        );
+        return None;
+    }
+    reader
+        .parsed(Key::LogTag, &item, template::without_nul)
+        .map(|()| item.text)
+}
+
+/// Names for "write one of".
+fn one_of(words: &[&str]) -> String {
+    list(words.iter().copied())
+}

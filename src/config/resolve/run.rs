@@ -1,0 +1,378 @@
+//! What serves a connection: exactly one of `command`, `builtin`, `redirect`, and the rules among them.
+
+use std::path::Path;
+
+use super::listen;
+use super::reader::{Item, Reader};
+use crate::config::diagnostic::{Code, Diagnostic, shown};
+use crate::config::keys::Key;
+use crate::config::source::Place;
+use crate::config::values::address::{self, Host, Port, Written};
+use crate::config::values::{Problem, command, template};
+use crate::service::{
+    Address, Builtin, BuiltinKind, Model, Program, Protocol, Run, Service, Template, UnixKind,
+};
+
+/// Where a program without a directory is looked for.
+const PROGRAM_PATH: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+/// Reads the three keys; `None`: an error has been reported.
+pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Option<Run> {
+    let model = model(reader);
+    let allow_reflection = reader.boolean(Key::AllowReflection).unwrap_or(false);
+    let entries = [Key::Command, Key::Builtin, Key::Redirect].map(|key| reader.entry(key));
+    let written: Vec<Place> = entries.iter().flatten().map(|entry| entry.key).collect();
+    match written.as_slice() {
+        [] => {
+            let title = format!("{} does not say what to run", reader.owner);
+            reader.report_missing(&[Key::Command, Key::Builtin, Key::Redirect],
+                Diagnostic::error(Code::Missing, service, title)
+                    .label("needs `command`, `builtin` or `redirect`")
+                    .help("add for example `command = \"/usr/bin/prog --flag\"` or `builtin = \"echo\"`"),
+            );
+        }
+        [_] => {}
+        [first, rest @ ..] => {
+            let title = format!(
+                "{} has more than one of `command`, `builtin` and `redirect`",
+                reader.owner
+            );
+            let problem = Diagnostic::error(Code::Conflict, *first, title)
+                .label("this one")
+                .help("leave one of them");
+            reader.report(rest.iter().fold(problem, |problem, place| {
+                problem.context(*place, "or this one")
+            }));
+        }
+    }
+    let [command, builtin, redirect] = entries;
+    let program = command.and_then(|_| program(reader));
+    let builtin = builtin.and_then(|_| kind(reader)).map(|kind| Builtin {
+        kind,
+        model,
+        allow_reflection,
+    });
+    let redirect = redirect.and_then(|_| self::redirect(reader));
+    program
+        .map(Run::Program)
+        .or(builtin.map(Run::Builtin))
+        .or(redirect.map(Run::Redirect))
+}
+
+/// `model`.
+pub(super) fn model(reader: &Reader<'_, '_>) -> Model {
+    reader
+        .choice(Key::Model, [Model::Process, Model::Event, Model::Thread])
+        .unwrap_or(Model::Process)
+}
+
+fn program(reader: &Reader<'_, '_>) -> Option<Program> {
+    let entry = reader.entry(Key::Command)?;
+    let words: Vec<Item> = if let Some(line) = entry.value.get_ref().as_str() {
+        let place = entry.place();
+        let split = match command::split(line) {
+            Ok(split) => split,
+            Err(problem) => {
+                reader.refuse(Key::Command, place, problem);
+                return None;
+            }
+        };
+        split
+            .into_iter()
+            .map(|text| Item {
+                text,
+                place,
+                quoted: false,
+            })
+            .collect()
+    } else {
+        reader.items(Key::Command, false)?
+    };
+    let [first, rest @ ..] = words.as_slice() else {
+        reader.refuse(
+            Key::Command,
+            entry.place(),
+            Problem::new("is empty").help("write the program and its words"),
+        );
+        return None;
+    };
+    let path = self::path(reader, first);
+    // Problems of all words are told, also when the first one is wrong.
+    let plain = |item: &Item| match template::parse(&item.text) {
+        Ok(word) => Some(word),
+        Err(mut problem) => {
+            // A patch would replace the whole string by the one word.
+            if !item.quoted {
+                problem.instead = None;
+            }
+            reader.refuse(Key::Command, item.place, problem);
+            None
+        }
+    };
+    let arguments: Vec<Option<Template>> = rest.iter().map(plain).collect();
+    let argv0 = reader.text(Key::Argv0).map(|item| item.text);
+    let arguments = arguments.into_iter().collect::<Option<Vec<_>>>()?;
+    let path = path?;
+    let base = Path::new(&path)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    Some(Program {
+        argv0: argv0.or(base).unwrap_or_else(|| path.clone()),
+        path,
+        arguments,
+    })
+}
+
+/// The program: absolute, or found in the fixed path with a warning.
+fn path(reader: &Reader<'_, '_>, first: &Item) -> Option<String> {
+    let refuse = |problem: Problem| {
+        reader.refuse(Key::Command, first.place, problem);
+        None
+    };
+    if let Err(problem) = template::without_nul(&first.text) {
+        return refuse(problem);
+    }
+    if first.text.contains("%{") {
+        return refuse(
+            Problem::new("has a `%{…}` in its first word")
+                .help("the program itself is fixed; its words may vary"),
+        );
+    }
+    if first.text.starts_with('/') {
+        if first.text.ends_with('/') {
+            return refuse(
+                Problem::new(format!("names a directory: `{}`", shown(&first.text)))
+                    .help("write the path of the program"),
+            );
+        }
+        return Some(first.text.clone());
+    }
+    let world = reader.context.host.world;
+    let found = if first.text.contains('/') || first.text.is_empty() {
+        None
+    } else {
+        let candidates = PROGRAM_PATH
+            .iter()
+            .map(|directory| format!("{directory}/{}", first.text));
+        candidates
+            .into_iter()
+            .find(|path| world.is_executable(Path::new(path)))
+    };
+    let Some(path) = found else {
+        let what = format!(
+            "does not begin with an absolute path: `{}`",
+            shown(&first.text)
+        );
+        return refuse(Problem::new(what).help("write the path of the program from `/` on"));
+    };
+    let title = format!(
+        "{} is searched for: `{}`",
+        reader.subject(Key::Command),
+        shown(&first.text)
+    );
+    let problem = Diagnostic::warning(Code::Suspicious, first.place, title)
+        .label(format!("found as {path}"))
+        .help("write the absolute path");
+    reader.report(if first.quoted {
+        problem.patch(first.place, format!("\"{path}\""))
+    } else {
+        problem
+    });
+    Some(path)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Echo,
+    Discard,
+    Chargen,
+    Daytime,
+    Time,
+    Qotd,
+    Health,
+    Tarpit,
+}
+
+/// The built-ins in the order of the key table.
+const NAMES: [Name; 8] = [
+    Name::Echo,
+    Name::Discard,
+    Name::Chargen,
+    Name::Daytime,
+    Name::Time,
+    Name::Qotd,
+    Name::Health,
+    Name::Tarpit,
+];
+
+fn kind(reader: &Reader<'_, '_>) -> Option<BuiltinKind> {
+    let entry = reader.entry(Key::Builtin)?;
+    if !reader.written(Key::BuiltinName) {
+        let title = format!("{} does not say which", reader.subject(Key::Builtin));
+        reader.report_missing(
+            &[Key::BuiltinName],
+            Diagnostic::error(Code::Missing, entry.key, title)
+                .label("needs `name`")
+                .help("add for example `name = \"echo\"`"),
+        );
+    }
+    let file = reader.path(Key::BuiltinFile);
+    let body = reader.text(Key::BuiltinBody).map(|item| item.text);
+    let needs_file = || {
+        if !reader.written(Key::BuiltinFile) {
+            let title = format!(
+                "{}: `qotd` needs a file of quotes",
+                reader.subject(Key::Builtin)
+            );
+            reader.report_missing(
+                &[Key::BuiltinFile],
+                Diagnostic::error(Code::Missing, entry.key, title)
+                    .label("needs `file`")
+                    .help("write `builtin = { name = \"qotd\", file = \"/path/of/quotes\" }`"),
+            );
+        }
+    };
+    let name = reader.choice(Key::BuiltinName, NAMES)?;
+    for (key, fits) in [
+        (Key::BuiltinFile, name == Name::Qotd),
+        (Key::BuiltinBody, name == Name::Health),
+    ] {
+        if let Some(entry) = reader.entry(key).filter(|_| !fits) {
+            let title = format!("{} has no effect on this built-in", reader.subject(key));
+            reader.report(
+                Diagnostic::warning(Code::NoEffect, entry.key, title).label("not an option of it"),
+            );
+        }
+    }
+    Some(match name {
+        Name::Echo => BuiltinKind::Echo,
+        Name::Discard => BuiltinKind::Discard,
+        Name::Chargen => BuiltinKind::Chargen,
+        Name::Daytime => BuiltinKind::Daytime,
+        Name::Time => BuiltinKind::Time,
+        Name::Qotd => {
+            needs_file();
+            BuiltinKind::Qotd { file: file? }
+        }
+        Name::Health => BuiltinKind::Health {
+            body: body.unwrap_or_else(|| "ok\n".to_owned()),
+        },
+        Name::Tarpit => BuiltinKind::Tarpit,
+    })
+}
+
+fn redirect(reader: &Reader<'_, '_>) -> Option<Vec<Address>> {
+    let item = reader.text_as(Key::Redirect, "an address in quotes: `\"10.0.0.1:80\"`")?;
+    if let [host, port] = item.text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        let instead = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        let problem = Problem::new("is two words")
+            .help(format!("write `\"{instead}\"`"))
+            .instead(instead);
+        reader.refuse(Key::Redirect, item.place, problem);
+        return None;
+    }
+    let written = reader.parsed(Key::Redirect, &item, address::parse)?;
+    let refused = match &written {
+        Written::Inet(inet) if inet.protocol == Protocol::Udp => {
+            Some("cannot be a datagram address")
+        }
+        Written::Inet(inet) if inet.host == Host::All => Some("names no host"),
+        Written::Inet(inet) => match inet.port {
+            Port::Range(0, _) => Some("needs a port"),
+            Port::Range(first, last) if first != last => Some("cannot be a range of ports"),
+            Port::Range(..) | Port::Name(_) => None,
+        },
+        Written::Vsock(u32::MAX, _) => Some("names no context id"),
+        Written::Unix(UnixKind::Stream, _) | Written::Vsock(..) => None,
+        Written::Unix(..) => Some("must be a stream socket"),
+        Written::Inherited(_) => Some("cannot be a socket of the service manager"),
+    };
+    if let Some(what) = refused {
+        reader.refuse(
+            Key::Redirect,
+            item.place,
+            Problem::new(what)
+                .help("write for example `\"10.0.0.1:80\"` or `\"unix:/run/x.sock\"`"),
+        );
+        return None;
+    }
+    let addresses = listen::lookup(reader, Key::Redirect, &item, &written, None);
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+/// What datagrams and `wait` ask of a service.
+pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
+    let listen = reader
+        .entry(Key::Listen)
+        .map_or(name, |entry| entry.place());
+    let datagram = service.listen.iter().any(Address::is_datagram);
+    let problem = |code, place, what: &str| {
+        Diagnostic::error(code, place, format!("{} {what}", reader.owner))
+    };
+    match &service.run {
+        Run::Program(_) if datagram && !service.wait => reader.report(
+            problem(
+                Code::Conflict,
+                listen,
+                "serves datagrams with a program that does not own the socket",
+            )
+            .label("datagrams")
+            .help("add `wait = true`: the program gets the socket itself, as inetd's wait"),
+        ),
+        Run::Redirect(_) if datagram => {
+            reader.report(
+                problem(Code::Conflict, listen, "cannot redirect datagrams")
+                    .label("datagrams")
+                    .help("listen on a stream address"),
+            );
+        }
+        Run::Builtin(Builtin {
+            kind: BuiltinKind::Health { .. } | BuiltinKind::Tarpit,
+            ..
+        }) if datagram => reader.report(
+            problem(
+                Code::Conflict,
+                listen,
+                "has a built-in that serves streams only",
+            )
+            .label("datagrams")
+            .help("listen on a stream address"),
+        ),
+        Run::Builtin(Builtin {
+            kind: BuiltinKind::Chargen | BuiltinKind::Daytime | BuiltinKind::Time,
+            allow_reflection: false,
+            ..
+        }) if datagram => reader.report(
+            problem(
+                Code::Conflict,
+                listen,
+                "would answer forged datagrams with longer ones (CVE-1999-0103)",
+            )
+            .label("datagrams")
+            .help("leave the datagram address out, or add `allow_reflection = true`"),
+        ),
+        Run::Program(_) | Run::Builtin(_) | Run::Redirect(_) => {}
+    }
+    if service.wait
+        && !matches!(service.run, Run::Program(_))
+        && let Some(entry) = reader.entry(Key::Wait).filter(|entry| !entry.inherited)
+    {
+        let what = "has `wait`, which is for programs";
+        reader.report(
+            problem(Code::Conflict, entry.key, what)
+                .label("not with `builtin` or `redirect`")
+                .help("leave it out"),
+        );
+    }
+}

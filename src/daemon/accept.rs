@@ -1,0 +1,423 @@
+//! From a readable listener to a launched child.
+//!
+//! Invariant: a connection that was accepted is served, refused with a reason, or held until there is room; and a
+//! listener that cannot be served now is not polled, so the loop never spins on it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use slotmap::Key;
+
+use super::output::Output;
+use super::state::{Child, Held, Launch, ListenerState};
+use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
+use super::{Daemon, Phase, Timer};
+use crate::admission::Refusal;
+use crate::event::Event;
+use crate::launch::{Connection, LaunchError};
+use crate::listener::Accepted;
+use crate::service::{Peer, RefuseWith, Stderr};
+use crate::sys::poller::Interest;
+use crate::sys::socket;
+
+/// Connections taken from one listener in one turn, so that no flood delays the others.
+const BATCH: usize = 64;
+/// How soon exhaustion is looked at again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a connection waits for a child that cannot be made.
+const HELD_AT_MOST: Duration = Duration::from_secs(5);
+/// How often continuing exhaustion is told.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// Exhaustion that has not been met for this long is over.
+const CALM: Duration = Duration::from_secs(1);
+
+/// Why a listener is left alone for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// The service's own: full, paused. It is woken by the service.
+    Service,
+    /// The daemon's: full, no launch slot. It is woken when a child ends or a launch settles.
+    Daemon,
+}
+
+impl Daemon {
+    pub(super) fn on_listener(&mut self, key: ListenerKey, now: Instant) {
+        for _ in 0..BATCH {
+            let Some(listener) = self.listeners.get_mut(key) else {
+                return;
+            };
+            let service = listener.service;
+            if self.phase != Phase::Serving || listener.state != ListenerState::Polling {
+                return;
+            }
+            if let Some(obstacle) = self.obstacle(service, now) {
+                self.suspend(key, obstacle);
+                return;
+            }
+            let Some(listener) = self.listeners.get_mut(key) else {
+                return;
+            };
+            if let Some(held) = listener.held.take() {
+                if !self.launch_held(key, service, held, now) {
+                    return;
+                }
+                continue;
+            }
+            let Some(socket) = listener.socket.as_ref() else {
+                return;
+            };
+            match socket.accept() {
+                Accepted::Connection(fd, peer) => {
+                    if !self.on_connection(key, service, fd, peer, now) {
+                        return;
+                    }
+                }
+                Accepted::Lost => {}
+                Accepted::Empty => return,
+                Accepted::Exhausted(error) => return self.on_exhausted(key, &error, now),
+                Accepted::Broken(error) => return self.reopen(key, &error, now),
+            }
+        }
+    }
+
+    /// What keeps `service` from taking a connection now.
+    fn obstacle(&self, service: ServiceKey, now: Instant) -> Option<Obstacle> {
+        let live = self.services.get(service)?;
+        if live.gate.is_full()
+            || live.held_off
+            || live.paused_until.is_some_and(|until| until > now)
+        {
+            Some(Obstacle::Service)
+        } else if self.house.is_full() || !self.launcher.has_room(&live.plan) {
+            Some(Obstacle::Daemon)
+        } else {
+            None
+        }
+    }
+
+    fn suspend(&mut self, key: ListenerKey, obstacle: Obstacle) {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        let Some(socket) = listener.socket.as_ref() else {
+            return;
+        };
+        listener.state = ListenerState::Waiting;
+        let _ = self.poller.modify(
+            socket.as_fd(),
+            Interest::Nothing,
+            Token::Listener(key).bits(),
+        );
+        match obstacle {
+            Obstacle::Daemon => self.waiting.push(key),
+            Obstacle::Service => {
+                if let Some(live) = self.services.get_mut(listener.service) {
+                    live.waiting.push(key);
+                }
+            }
+        }
+    }
+
+    /// Polls the listeners of `service` again.
+    pub(super) fn wake_service(&mut self, service: ServiceKey) {
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
+        let mut waiting = std::mem::take(&mut live.waiting);
+        for key in waiting.drain(..) {
+            self.poll_again(key);
+        }
+        if let Some(live) = self.services.get_mut(service) {
+            // Its room is used again; who was suspended anew meanwhile stays in it.
+            waiting.append(&mut live.waiting);
+            live.waiting = waiting;
+        }
+    }
+
+    /// Polls the listeners that wait for the daemon again.
+    pub(super) fn wake_waiting(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for key in waiting.drain(..) {
+            self.poll_again(key);
+        }
+        waiting.append(&mut self.waiting);
+        self.waiting = waiting;
+    }
+
+    fn poll_again(&mut self, key: ListenerKey) {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        let Some(socket) = listener.socket.as_ref() else {
+            return;
+        };
+        listener.state = ListenerState::Polling;
+        let _ = self.poller.modify(
+            socket.as_fd(),
+            Interest::Readable,
+            Token::Listener(key).bits(),
+        );
+        if listener.held.is_some() {
+            // Its client is not in the kernel's queue, so epoll would not tell of it.
+            self.on_listener(key, Instant::now());
+        }
+    }
+
+    /// Serves or refuses a connection. False: the listener is suspended.
+    fn on_connection(
+        &mut self,
+        key: ListenerKey,
+        service: ServiceKey,
+        connection: OwnedFd,
+        peer: Peer,
+        now: Instant,
+    ) -> bool {
+        let Some(live) = self.services.get_mut(service) else {
+            return false;
+        };
+        match live.gate.admit(&self.house) {
+            Ok(ticket) => self.launch(
+                key,
+                service,
+                Held {
+                    connection,
+                    peer,
+                    ticket,
+                    since: now,
+                },
+                now,
+            ),
+            Err(refusal) => {
+                self.refuse(service, &connection, &peer, refusal);
+                true
+            }
+        }
+    }
+
+    fn refuse(&mut self, service: ServiceKey, connection: &OwnedFd, peer: &Peer, refusal: Refusal) {
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
+        live.counters.refused += 1;
+        if live.service.admission.refuse_with == RefuseWith::Reset {
+            socket::reset_on_close(connection.as_fd());
+        }
+        if live.service.log.refuse {
+            let event = Event::Fail {
+                service: &live.service.name,
+                reason: refusal.word(),
+                peer,
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    fn launch_held(
+        &mut self,
+        key: ListenerKey,
+        service: ServiceKey,
+        held: Held,
+        now: Instant,
+    ) -> bool {
+        if now.duration_since(held.since) < HELD_AT_MOST {
+            return self.launch(key, service, held, now);
+        }
+        let id = self.ids.next();
+        if let Some(live) = self.services.get_mut(service) {
+            live.counters.failed += 1;
+            let event = Event::LaunchFailed {
+                service: &live.service.name,
+                step: "clone",
+                errno: libc::EAGAIN,
+                peer: Some(&held.peer),
+                id: id.as_str(),
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+        true
+    }
+
+    /// Makes the child of an admitted connection. False: there was no room; it is held and the listener suspended.
+    fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
+        if let Err(error) = self.open_output(service) {
+            return self.on_no_room(key, held, &error, now);
+        }
+        let Some(live) = self.services.get(service) else {
+            return false;
+        };
+        let Some(socket) = self
+            .listeners
+            .get(key)
+            .and_then(|listener| listener.socket.as_ref())
+        else {
+            return false;
+        };
+        let id = self.ids.next();
+        let Held {
+            connection: fd,
+            peer,
+            ticket,
+            since,
+        } = held;
+        let local = socket.local_of(fd.as_fd());
+        let connection = Connection {
+            socket: fd.as_fd(),
+            stderr: match live.service.process.stderr {
+                Stderr::Log => live.output.as_ref().map(Output::writer),
+                Stderr::LogEach
+                | Stderr::Client
+                | Stderr::Null
+                | Stderr::Inherit
+                | Stderr::File(_) => None,
+            },
+            peer: Some(&peer),
+            local: &local,
+            id: id.as_str(),
+            cookie: socket::cookie(fd.as_fd()),
+            concurrency: 0,
+            proxied_from: None,
+        };
+        let (engine, poller) = (&mut self.launcher, &self.poller);
+        let mut ticket = Some(ticket);
+        let result =
+            self.children
+                .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
+                    let launched =
+                        engine.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
+                    let _ = poller.add(
+                        launched.pidfd.as_fd(),
+                        Interest::Readable,
+                        Token::Child(child).bits(),
+                    );
+                    Ok(Child {
+                        service,
+                        pid: launched.pid,
+                        pidfd: launched.pidfd,
+                        id,
+                        peer: peer.clone(),
+                        _ticket: ticket.take(),
+                        started: now,
+                        launch: Launch::Running,
+                        reason: None,
+                    })
+                });
+        match (result, ticket) {
+            (Ok(child), _) => {
+                self.on_launched(service, child);
+                true
+            }
+            (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {
+                let held = Held {
+                    connection: fd,
+                    peer,
+                    ticket,
+                    since,
+                };
+                self.on_no_room(key, held, &io::Error::from_raw_os_error(error.errno), now)
+            }
+            (Err(error), _) => {
+                // A reason of its own: an environment that is too large, …
+                self.on_launch_failed(
+                    service,
+                    error.step,
+                    error.errno,
+                    Some(&peer),
+                    id.as_str(),
+                    now,
+                );
+                true
+            }
+        }
+    }
+
+    fn on_launched(&mut self, service: ServiceKey, child: ChildKey) {
+        let (Some(live), Some(child)) = (self.services.get_mut(service), self.children.get(child))
+        else {
+            return;
+        };
+        live.children += 1;
+        live.counters.served += 1;
+        live.counters.last = Some((child.peer.clone(), child.started));
+        if live.service.log.start {
+            let (name, id) = (&live.service.name, child.id.as_str());
+            let event = Event::Start {
+                service: name,
+                pid: child.pid,
+                peer: Some(&child.peer),
+                id,
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    /// Keeps a connection for which there is no descriptor, memory or process now.
+    fn on_no_room(
+        &mut self,
+        key: ListenerKey,
+        held: Held,
+        error: &io::Error,
+        now: Instant,
+    ) -> bool {
+        if let Some(listener) = self.listeners.get_mut(key) {
+            listener.held = Some(held);
+        }
+        self.on_exhausted(key, error, now);
+        false
+    }
+
+    /// Descriptors, memory or processes are exhausted: the listener rests until a child ends or a moment has passed.
+    fn on_exhausted(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
+        self.suspend(key, Obstacle::Daemon);
+        self.timers.set(now + RETRY, Timer::Retry);
+        let told = self.exhausted.map(|exhausted| exhausted.told);
+        let tell = told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
+        let told = if tell { now } else { told.unwrap_or(now) };
+        self.exhausted = Some(Exhausted { told, last: now });
+        if tell {
+            let reason = error.to_string();
+            let event = Event::Pause {
+                service: "*",
+                reason: &reason,
+                period: Some(RETRY),
+            };
+            Self::tell(&mut self.log, None, &event);
+        }
+    }
+
+    /// The time to try again. Exhaustion is over when it has not been met for a while.
+    pub(super) fn on_retry(&mut self, now: Instant) {
+        self.wake_waiting();
+        let Some(exhausted) = self.exhausted else {
+            return;
+        };
+        if now.duration_since(exhausted.last) >= CALM {
+            self.exhausted = None;
+            Self::tell(&mut self.log, None, &Event::Resume { service: "*" });
+        } else {
+            self.timers.set(exhausted.last + CALM, Timer::Retry);
+        }
+    }
+}
+
+/// The state of running out of descriptors, memory or processes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exhausted {
+    /// When the log heard of it.
+    told: Instant,
+    /// When it was met last.
+    last: Instant,
+}
+
+/// Errors that end by themselves: of descriptors, memory, processes.
+fn is_exhaustion(errno: i32) -> bool {
+    [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::EAGAIN,
+        libc::ENOBUFS,
+    ]
+    .contains(&errno)
+}

@@ -1,0 +1,310 @@
+//! Children from launch to reap: what the launch came to, their exits, their end at a stop.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use slotmap::{Key, KeyData};
+
+use super::state::{Child, Launch};
+use super::token::{ChildKey, ServiceKey};
+use super::{Daemon, Phase, Timer};
+use crate::event::Event;
+use crate::launch::Outcome;
+use crate::service::{LogLevel, Peer};
+use crate::sys::errno;
+use crate::sys::process::{self, Dead, Kill};
+
+/// Sweeps for orphans are at least this far apart.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(100);
+
+impl Daemon {
+    /// Notes what became of the launches in flight.
+    pub(super) fn note_launches(&mut self, now: Instant) {
+        if self.launcher.in_flight() == 0 {
+            return;
+        }
+        let mut settled = std::mem::take(&mut self.settled);
+        self.launcher.sweep(now, &mut settled);
+        for one in settled.drain(..) {
+            self.on_settled(KeyData::from_ffi(one.key).into(), one.outcome, now);
+        }
+        self.settled = settled;
+        self.wake_waiting();
+    }
+
+    fn on_settled(&mut self, key: ChildKey, outcome: Outcome, now: Instant) {
+        let Some(child) = self.children.get_mut(key) else {
+            return;
+        };
+        let service = child.service;
+        match outcome {
+            Outcome::Started => {
+                child.launch = Launch::Done;
+                self.on_program_started(service);
+            }
+            Outcome::Failed { step, errno } => {
+                child.launch = Launch::Failed;
+                let (peer, id) = (child.peer.clone(), child.id);
+                let words = self.step_words(service, step);
+                self.on_launch_failed(service, &words, errno, Some(&peer), id.as_str(), now);
+            }
+            // The exit that follows tells by which signal.
+            Outcome::Killed { .. } => child.launch = Launch::Done,
+            Outcome::Stuck { step } => {
+                let _ = process::signal(child.pidfd.as_fd(), Kill::Kill);
+                child.launch = Launch::Failed;
+                let (peer, id) = (child.peer.clone(), child.id);
+                let words = format!("launch stuck at step {}", self.step_words(service, step));
+                self.on_launch_failed(
+                    service,
+                    &words,
+                    libc::ETIMEDOUT,
+                    Some(&peer),
+                    id.as_str(),
+                    now,
+                );
+            }
+        }
+    }
+
+    fn step_words(&self, service: ServiceKey, step: crate::launch::Step) -> String {
+        self.services
+            .get(service)
+            .map_or_else(String::new, |live| live.plan.describe(step))
+    }
+
+    fn on_program_started(&mut self, service: ServiceKey) {
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
+        live.failure = None;
+        if live.back_off.succeeded() {
+            Self::tell(
+                &mut self.log,
+                Some(live),
+                &Event::Resume {
+                    service: &live.service.name,
+                },
+            );
+        }
+    }
+
+    /// A program did not start: told, counted, and after some in a row the service backs off.
+    pub(super) fn on_launch_failed(
+        &mut self,
+        service: ServiceKey,
+        step: &str,
+        errno: i32,
+        peer: Option<&Peer>,
+        id: &str,
+        now: Instant,
+    ) {
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
+        live.counters.failed += 1;
+        live.failure = Some(format!("{step}: {}", errno::describe(errno)));
+        let name = &live.service.name;
+        let event = Event::LaunchFailed {
+            service: name,
+            step,
+            errno,
+            peer,
+            id,
+        };
+        Self::tell(&mut self.log, Some(live), &event);
+        if let Some(pause) = live.back_off.failed() {
+            live.paused_until = Some(now + pause);
+            self.timers.set(now + pause, Timer::Wake(service));
+            let event = Event::Pause {
+                service: name,
+                reason: "start failures",
+                period: Some(pause),
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    pub(super) fn on_pause_over(&mut self, key: ServiceKey, now: Instant) {
+        let Some(live) = self.services.get_mut(key) else {
+            return;
+        };
+        if live.paused_until.is_some_and(|until| until <= now) {
+            live.paused_until = None;
+            self.wake_service(key);
+        }
+    }
+
+    /// A pidfd is readable: the child has ended.
+    pub(super) fn on_child(&mut self, key: ChildKey, now: Instant) {
+        self.note_dead_launch(key, now);
+        let Some(child) = self.children.get(key) else {
+            return;
+        };
+        match process::reap(child.pidfd.as_fd()) {
+            Ok(Some(dead)) => self.on_exit(key, &dead, now),
+            Ok(None) => {}
+            Err(error) => {
+                // Somebody else reaped it, which only a tracer can do: its status is lost, its room is not.
+                let text = format!("the exit status of pid {} is lost: {error}", child.pid);
+                self.note(LogLevel::Warning, None, &text);
+                self.release(key);
+            }
+        }
+    }
+
+    /// A child that is dead tells of its launch before it is reaped, so that the exit can be judged.
+    fn note_dead_launch(&mut self, key: ChildKey, now: Instant) {
+        if self
+            .children
+            .get(key)
+            .is_some_and(|child| child.launch == Launch::Running)
+            && let Some(one) = self.launcher.settle_dead(key.data().as_ffi())
+        {
+            self.on_settled(key, one.outcome, now);
+        }
+    }
+
+    fn on_exit(&mut self, key: ChildKey, dead: &Dead, now: Instant) {
+        let Some((child, service)) = self.release(key) else {
+            return;
+        };
+        let Some(live) = self.services.get(service) else {
+            return;
+        };
+        if live.service.log.exit && child.launch != Launch::Failed {
+            let event = Event::Exit {
+                service: &live.service.name,
+                pid: child.pid,
+                end: dead.end,
+                duration: now.duration_since(child.started),
+                bytes: None,
+                cpu: dead.cpu,
+                max_rss: dead.max_rss,
+                reason: child.reason,
+                id: child.id.as_str(),
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+        self.forget_if_gone(service);
+    }
+
+    /// Takes a child out of the books: its ticket goes back, and who waited for room is woken.
+    fn release(&mut self, key: ChildKey) -> Option<(Released, ServiceKey)> {
+        let child = self.children.remove(key)?;
+        self.poller.remove(&child.pidfd);
+        let Child {
+            service,
+            pid,
+            id,
+            started,
+            launch,
+            reason,
+            ..
+        } = child;
+        if let Some(live) = self.services.get_mut(service) {
+            live.children -= 1;
+        }
+        self.wake_service(service);
+        self.wake_waiting();
+        Some((
+            Released {
+                pid,
+                id,
+                started,
+                launch,
+                reason,
+            },
+            service,
+        ))
+    }
+
+    /// A removed service goes with its last child.
+    pub(super) fn forget_if_gone(&mut self, key: ServiceKey) {
+        if self
+            .services
+            .get(key)
+            .is_some_and(|live| live.removed && live.children == 0)
+        {
+            self.close_output(key);
+            self.services.remove(key);
+        }
+    }
+
+    /// Tells one child to end.
+    pub(super) fn end_child(&mut self, key: ChildKey, reason: &'static str, kill: Kill) {
+        if let Some(child) = self.children.get_mut(key) {
+            child.reason.get_or_insert(reason);
+            signal_tree(child, kill);
+        }
+    }
+
+    /// Tells every child to end, and once the time is over makes it.
+    pub(super) fn end_children(&mut self, kill: Kill) {
+        for child in self.children.values_mut() {
+            child.reason.get_or_insert("shutdown");
+            signal_tree(child, kill);
+        }
+    }
+
+    /// The drain is over: whatever still runs is killed, and waited for a moment only.
+    pub(super) fn kill_all(&mut self, now: Instant) {
+        if self.phase == Phase::Serving || self.children.is_empty() {
+            return;
+        }
+        let text = format!(
+            "{} programs did not end in time and are killed",
+            self.children.len()
+        );
+        self.note(LogLevel::Warning, None, &text);
+        self.end_children(Kill::Kill);
+        self.phase = Phase::Killing(now + Duration::from_secs(5));
+    }
+
+    /// Reaps what was re-parented to this process. A child of ours that turns up here is released as at its pidfd.
+    pub(super) fn reap_orphans(&mut self, now: Instant) {
+        self.orphans_due = false;
+        while let Ok(Some(dead)) = process::reap_any() {
+            let ours = self
+                .children
+                .iter()
+                .find(|(_, child)| child.pid == dead.pid)
+                .map(|(key, _)| key);
+            if let Some(key) = ours {
+                self.note_dead_launch(key, now);
+                self.on_exit(key, &dead, now);
+            }
+        }
+        self.orphans_swept = Some(now);
+    }
+
+    /// SIGCHLD: there may be orphans. Sweeps are bounded to ten a second.
+    pub(super) fn on_child_signal(&mut self, now: Instant) {
+        if self.orphans_due {
+            return;
+        }
+        let next = self
+            .orphans_swept
+            .map_or(now, |last| (last + ORPHAN_PAUSE).max(now));
+        self.orphans_due = true;
+        self.timers.set(next, Timer::Orphans);
+    }
+}
+
+/// What is left of a child after its release.
+struct Released {
+    pid: i32,
+    id: super::id::ConnectionId,
+    started: Instant,
+    launch: Launch,
+    reason: Option<&'static str>,
+}
+
+/// Signals the child's process group; before the program runs there may be no such group yet, so the child alone.
+fn signal_tree(child: &Child, kill: Kill) {
+    let _ = match child.launch {
+        Launch::Done => process::signal_group(child.pid, kill),
+        Launch::Running | Launch::Failed => process::signal(child.pidfd.as_fd(), kill),
+    };
+}

@@ -1,0 +1,167 @@
+//! Opening and closing the sockets of services while the daemon runs.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::state::{Listener, ListenerState};
+use super::token::{ListenerKey, ServiceKey, Token};
+use super::{Daemon, Timer};
+use crate::event::Event;
+use crate::listener::{self, BindError, Socket};
+use crate::service::{Address, LogLevel};
+use crate::sys::poller::Interest;
+
+/// The longest pause between two attempts to bind an address.
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Daemon {
+    /// Adds a socket that is open.
+    pub(super) fn add_listener(&mut self, service: ServiceKey, socket: Socket) {
+        let key = self.listeners.insert(Listener {
+            service,
+            asked: socket.asked.clone(),
+            socket: None,
+            state: ListenerState::Closed,
+            held: None,
+            attempts: 0,
+        });
+        if let Some(live) = self.services.get_mut(service) {
+            live.listeners.push(key);
+        }
+        self.open_listener(key, socket);
+    }
+
+    /// Starts to poll a socket.
+    fn open_listener(&mut self, key: ListenerKey, socket: Socket) {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        if let Err(error) = self.poller.add(
+            socket.as_fd(),
+            Interest::Readable,
+            Token::Listener(key).bits(),
+        ) {
+            let text = format!("{} is open, but epoll refuses it: {error}", socket.bound);
+            return self.note(LogLevel::Error, None, &text);
+        }
+        listener.state = ListenerState::Polling;
+        listener.attempts = 0;
+        if let Some(live) = self.services.get(listener.service) {
+            let event = Event::Listen {
+                service: &live.service.name,
+                address: &socket.bound,
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+        listener.socket = Some(socket);
+    }
+
+    /// Adds an address that could not be opened: told, and tried again.
+    pub(super) fn add_unbound(
+        &mut self,
+        service: ServiceKey,
+        asked: &Address,
+        error: &BindError,
+        now: Instant,
+    ) {
+        let key = self.listeners.insert(Listener {
+            service,
+            asked: asked.clone(),
+            socket: None,
+            state: ListenerState::Closed,
+            held: None,
+            attempts: 0,
+        });
+        if let Some(live) = self.services.get_mut(service) {
+            live.listeners.push(key);
+        }
+        self.on_bind_failed(key, error, now);
+    }
+
+    fn on_bind_failed(&mut self, key: ListenerKey, error: &BindError, now: Instant) {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        let pause = Duration::from_secs(1 << listener.attempts.min(5)).min(LONGEST);
+        listener.attempts += 1;
+        self.timers.set(now + pause, Timer::Bind(key));
+        // The first failure is told, and every longest pause again; not each attempt between.
+        if (listener.attempts == 1 || pause == LONGEST)
+            && let Some(live) = self.services.get(listener.service)
+        {
+            let reason = error.to_string();
+            let event = Event::ListenFailed {
+                service: &live.service.name,
+                address: &listener.asked,
+                reason: &reason,
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    /// Tries again to bind an address.
+    pub(super) fn on_bind_again(&mut self, key: ListenerKey, now: Instant) {
+        let Some(listener) = self.listeners.get(key) else {
+            return;
+        };
+        let Some(live) = self.services.get(listener.service) else {
+            return;
+        };
+        if listener.socket.is_some() {
+            return;
+        }
+        match listener::bind(&listener.asked, &live.service.socket) {
+            Ok(socket) => self.open_listener(key, socket),
+            Err(error) => self.on_bind_failed(key, &error, now),
+        }
+    }
+
+    /// A listener was killed under us: open it anew.
+    pub(super) fn reopen(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return;
+        };
+        if let Some(socket) = listener.socket.take() {
+            self.poller.remove(&socket);
+        }
+        listener.state = ListenerState::Closed;
+        let (service, asked) = (listener.service, listener.asked.clone());
+        let name = self
+            .services
+            .get(service)
+            .map(|live| live.service.name.clone());
+        let text = format!("the socket {asked} broke ({error}) and is opened anew");
+        self.note(LogLevel::Warning, name.as_deref(), &text);
+        self.on_bind_again(key, now);
+    }
+
+    /// Closes a socket of a service that lives on, or of one that goes.
+    pub(super) fn close_listener(&mut self, key: ListenerKey) {
+        let Some(listener) = self.forget_listener(key) else {
+            return;
+        };
+        let Some(socket) = listener.socket else {
+            return;
+        };
+        self.poller.remove(&socket);
+        if let Some(live) = self.services.get(listener.service) {
+            let event = Event::Close {
+                service: &live.service.name,
+                address: &socket.bound,
+            };
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    /// Takes a listener out of the books without closing its socket.
+    pub(super) fn forget_listener(&mut self, key: ListenerKey) -> Option<Listener> {
+        let listener = self.listeners.remove(key)?;
+        if let Some(live) = self.services.get_mut(listener.service) {
+            live.listeners.retain(|other| *other != key);
+            live.waiting.retain(|other| *other != key);
+        }
+        self.waiting.retain(|other| *other != key);
+        Some(listener)
+    }
+}

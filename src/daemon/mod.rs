@@ -1,0 +1,201 @@
+//! The loop: one thread, one epoll set, one turn after another.
+//!
+//! A turn is: deaths before births. Launches that have settled are noted first, so that an exit knows whether its
+//! program ever ran; then the dead are reaped, which frees room; then timers, then control (signals, a finished load,
+//! the programs' stderr), and last a bounded batch of connections from each listener. Nothing in a turn blocks.
+//!
+//! Invariant: trouble of one connection never leaves its event; only the loss of epoll itself ends the daemon.
+
+mod accept;
+mod children;
+mod control;
+mod id;
+mod listeners;
+mod loading;
+mod output;
+mod reload;
+mod signals;
+mod start;
+mod state;
+mod status;
+mod timers;
+mod token;
+mod verbs;
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slotmap::SlotMap;
+
+use crate::admission::House;
+use crate::event::Event;
+use crate::launch::{Host, Launcher, Settled};
+use crate::log::Log;
+use crate::service::{LogLevel, Service, Settings};
+use crate::sys::poller::Poller;
+use crate::sys::signals::Signals;
+
+use control::Control;
+use id::ConnectionIds;
+use reload::Loading;
+use state::{Child, Listener, LiveService};
+use status::Files;
+use timers::{Timer, Timers};
+use token::{ChildKey, ListenerKey, ServiceKey, Token};
+
+pub use loading::Source;
+pub use start::{Outcome, Start};
+
+/// The daemon.
+pub struct Daemon {
+    poller: Poller,
+    signals: Signals,
+    log: Log,
+    launcher: Launcher,
+    host: Host,
+    settings: Settings,
+    source: Source,
+    services: SlotMap<ServiceKey, LiveService>,
+    names: HashMap<String, ServiceKey>,
+    listeners: SlotMap<ListenerKey, Listener>,
+    children: SlotMap<ChildKey, Child>,
+    house: House,
+    ids: ConnectionIds,
+    timers: Timers,
+    /// Listeners that wait for something of the whole daemon: room, a launch slot, descriptors.
+    waiting: Vec<ListenerKey>,
+    exhausted: Option<accept::Exhausted>,
+    loading: Option<Loading>,
+    control: Control,
+    /// All services of the table in force, disabled ones too, in its order.
+    table: Vec<Rc<Service>>,
+    files: Files,
+    /// The longest turn so far.
+    longest_turn: Duration,
+    phase: Phase,
+    /// A sweep for orphans is set.
+    orphans_due: bool,
+    /// When the last one was.
+    orphans_swept: Option<Instant>,
+    started: Instant,
+    open_files: u64,
+    settled: Vec<Settled>,
+}
+
+/// Where the daemon is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It serves.
+    Serving,
+    /// It was told to end and waits for its children.
+    Draining,
+    /// The children have been killed; what is still there is waited for until this time.
+    Killing(Instant),
+}
+
+impl Daemon {
+    /// Serves until it is told to end.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut wanted = self.log.flush(Instant::now());
+        while !self.is_done() {
+            let ready = self.poller.wait(self.timeout(wanted))?;
+            let began = Instant::now();
+            self.turn(ready, began);
+            self.longest_turn = self.longest_turn.max(began.elapsed());
+            wanted = self.log.flush(Instant::now());
+        }
+        self.tell_end();
+        Ok(())
+    }
+
+    fn turn(&mut self, ready: usize, now: Instant) {
+        self.note_launches(now);
+        self.on_events(ready, now, |token| matches!(token, Token::Child(_)));
+        while let Some(timer) = self.timers.pop(now) {
+            self.on_timer(timer, now);
+        }
+        self.on_events(ready, now, |token| {
+            !matches!(token, Token::Child(_) | Token::Listener(_))
+        });
+        self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
+    }
+
+    fn on_events(&mut self, ready: usize, now: Instant, class: impl Fn(Token) -> bool) {
+        for index in 0..ready {
+            let token = self.poller.token(index).and_then(Token::from_bits);
+            match token.filter(|token| class(*token)) {
+                Some(Token::Child(key)) => self.on_child(key, now),
+                Some(Token::Listener(key)) => self.on_listener(key, now),
+                Some(Token::Signals) => self.on_signals(now),
+                Some(Token::Loading) => self.on_loaded(now),
+                Some(Token::Output(key)) => self.on_output(key, now),
+                Some(Token::Control) => self.on_control(now),
+                Some(Token::ControlClient(key)) => self.on_control_client(key, now),
+                None => {}
+            }
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::Wake(key) => self.on_pause_over(key, now),
+            Timer::Retry => self.on_retry(now),
+            Timer::Bind(key) => self.on_bind_again(key, now),
+            Timer::Shutdown => self.kill_all(now),
+            Timer::Loading => self.on_load_overdue(now),
+            Timer::Control(key) => self.on_control_deadline(key, now),
+            Timer::Orphans => self.reap_orphans(now),
+        }
+    }
+
+    /// How long this turn may sleep. While a launch is in flight a millisecond: nothing tells epoll that a slot came
+    /// free (launch.md 3.5).
+    fn timeout(&self, log: Option<Instant>) -> Option<Duration> {
+        let now = Instant::now();
+        let mut deadline = self.timers.next();
+        for other in [log, self.launcher_deadline(now), self.phase_deadline()]
+            .into_iter()
+            .flatten()
+        {
+            deadline = Some(deadline.map_or(other, |deadline| deadline.min(other)));
+        }
+        deadline.map(|at| at.saturating_duration_since(now))
+    }
+
+    fn launcher_deadline(&self, now: Instant) -> Option<Instant> {
+        (self.launcher.in_flight() > 0).then(|| now + Duration::from_millis(1))
+    }
+
+    fn phase_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Killing(at) => Some(at),
+            Phase::Serving | Phase::Draining => None,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self.phase {
+            Phase::Serving => false,
+            Phase::Draining => self.children.is_empty(),
+            Phase::Killing(at) => self.children.is_empty() || Instant::now() >= at,
+        }
+    }
+
+    /// Writes an event to the sink of `service`, or to the daemon's.
+    fn tell(log: &mut Log, live: Option<&LiveService>, event: &Event<'_>) {
+        log.write(event, live.and_then(|live| live.service.log_to.as_ref()));
+    }
+
+    fn note(&mut self, level: LogLevel, service: Option<&str>, text: &str) {
+        self.log.write(
+            &Event::Note {
+                level,
+                service,
+                text,
+            },
+            None,
+        );
+    }
+}

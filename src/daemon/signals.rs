@@ -1,0 +1,112 @@
+//! The policy of signals, in one match, and the summary that USR1 asks for.
+
+use std::time::Instant;
+
+use super::token::ListenerKey;
+use super::{Daemon, Phase, Timer};
+use crate::event::Event;
+use crate::service::LogLevel;
+use crate::sys::process::Kill;
+use crate::sys::signals::Caught;
+
+impl Daemon {
+    pub(super) fn on_signals(&mut self, now: Instant) {
+        while let Some(signal) = self.signals.read() {
+            match signal {
+                Caught::Stop => self.on_stop(now),
+                Caught::Reload => self.start_loading(now, None),
+                Caught::Report => self.report(now),
+                Caught::Upgrade => {
+                    self.note(
+                        LogLevel::Warning,
+                        None,
+                        "USR2: upgrade in place is not in this version",
+                    );
+                }
+                Caught::Child => self.on_child_signal(now),
+            }
+        }
+    }
+
+    /// TERM or INT: the first one drains, the second ends at once.
+    fn on_stop(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Serving => {
+                self.phase = Phase::Draining;
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                self.close_all_listeners();
+                self.end_children(Kill::Term);
+                self.timers
+                    .set(now + self.settings.shutdown_timeout, Timer::Shutdown);
+                let text = format!(
+                    "stopping, {} connections are told to end",
+                    self.children.len()
+                );
+                self.note(LogLevel::Info, None, &text);
+            }
+            Phase::Draining => self.kill_all(now),
+            Phase::Killing(_) => {}
+        }
+    }
+
+    fn close_all_listeners(&mut self) {
+        let keys: Vec<ListenerKey> = self.listeners.keys().collect();
+        for key in keys {
+            self.close_listener(key);
+        }
+    }
+
+    /// The last line, and the lines that were lost.
+    pub(super) fn tell_end(&mut self) {
+        self.note(LogLevel::Info, None, "stopped");
+        self.log.flush(Instant::now());
+    }
+
+    /// USR1: one line for the daemon and one for each service.
+    fn report(&mut self, now: Instant) {
+        let up = now.duration_since(self.started).as_secs();
+        let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let text = format!(
+            "up {up}s, {} services, {} connections of at most {}, {files} descriptors, {} log lines lost",
+            self.services.len(),
+            self.house.live(),
+            self.house
+                .max()
+                .map_or_else(|| "unlimited".to_owned(), |max| max.to_string()),
+            self.log.lost(),
+        );
+        self.note(LogLevel::Info, None, &text);
+        for live in self.services.values() {
+            let state = if live.removed {
+                "removed"
+            } else if live.paused_until.is_some_and(|until| until > now) {
+                "paused"
+            } else if live.gate.is_full() {
+                "full"
+            } else {
+                "listening"
+            };
+            let max = live
+                .gate
+                .max()
+                .map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
+            let text = format!(
+                "{state}, {} of {max} connections, {} served, {} refused, {} failed to start",
+                live.gate.live(),
+                live.counters.served,
+                live.counters.refused,
+                live.counters.failed,
+            );
+            let service = Some(live.service.name.as_str());
+            Self::tell(
+                &mut self.log,
+                Some(live),
+                &Event::Note {
+                    level: LogLevel::Info,
+                    service,
+                    text: &text,
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! From nothing to a serving daemon: harden, load, bind, tell.
+//!
+//! Order matters: signals are blocked and inherited things are closed before anything is opened; the daemon is made
+//! undumpable before the first child; READY is told only after the last listen.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use slotmap::SlotMap;
+
+use super::control::Control;
+use super::id::ConnectionIds;
+use super::loading::{LoadChild, Source};
+use super::reload::new_service;
+use super::status::Files;
+use super::timers::Timers;
+use super::token::Token;
+use super::{Daemon, Phase};
+use crate::admission::House;
+use crate::handover::Loaded;
+use crate::launch::{Host, Launcher, Plan};
+use crate::listener;
+use crate::log::Log;
+use crate::service::{LogLevel, Table};
+use crate::sys::poller::{Interest, Poller};
+use crate::sys::signals::{Caught, Signals};
+use crate::sys::start;
+
+/// Events that one turn takes from the kernel.
+const EVENTS: usize = 256;
+/// Descriptors that are never given to connections: logs, control, a load, a spare.
+const RESERVE: u64 = 24;
+
+/// What a daemon is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// Where the table comes from.
+    pub source: Source,
+    /// Gets a newline when the daemon serves.
+    pub ready_fd: Option<OwnedFd>,
+    /// Gets the pid when the daemon serves.
+    pub pid_file: Option<PathBuf>,
+    /// Facts about this process and its host.
+    pub host: Host,
+    /// Soft limit of open files in force.
+    pub open_files: u64,
+    /// True if the report may use colours.
+    pub color: bool,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It served and was drained.
+    Drained,
+    /// The table has errors: this report is to be shown.
+    BadTable(String),
+    /// No address could be bound.
+    NothingBound,
+    /// It was told to end before it served.
+    Stopped,
+}
+
+impl Start {
+    /// Loads, binds and serves until the end.
+    pub fn run(mut self, show: impl FnOnce(&str)) -> io::Result<Outcome> {
+        let mut poller = Poller::new(EVENTS)?;
+        let orphans = start::adopts_orphans();
+        let mut signals = Signals::open(orphans)?;
+        poller.add(signals.as_fd(), Interest::Readable, Token::Signals.bits())?;
+        let Some(loaded) = self.load(&mut poller, &mut signals)? else {
+            return Ok(Outcome::Stopped);
+        };
+        let Some(table) = loaded.table else {
+            return Ok(Outcome::BadTable(loaded.report));
+        };
+        show(&loaded.report);
+        let plans = match self.prepare(&table) {
+            Ok(plans) => plans,
+            Err(problem) => return Ok(Outcome::BadTable(problem)),
+        };
+        let ready_fd = self.ready_fd.take();
+        let pid_file = self.pid_file.take();
+        let mut daemon = self.assemble(poller, signals, table.settings.clone())?;
+        if loaded.embedded {
+            let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
+            daemon.note(LogLevel::Info, None, text);
+        }
+        if !daemon.open_all(&table, plans) {
+            daemon.log.flush(Instant::now());
+            return Ok(Outcome::NothingBound);
+        }
+        daemon.table.clone_from(&table.services);
+        daemon.files = Files::look(&table.files);
+        daemon.set_budget();
+        daemon.open_control();
+        daemon.tell_ready(ready_fd, pid_file.as_deref());
+        daemon.run()?;
+        if let Some(path) = pid_file {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(Outcome::Drained)
+    }
+
+    /// Runs the load child to its end. `None`: a signal to stop came first.
+    fn load(&self, poller: &mut Poller, signals: &mut Signals) -> io::Result<Option<Loaded>> {
+        let child = LoadChild::start(&self.source, self.color)?;
+        poller.add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
+        loop {
+            let ready = poller.wait(None)?;
+            for index in 0..ready {
+                match poller.token(index).and_then(Token::from_bits) {
+                    Some(Token::Loading) => {
+                        poller.remove(&child);
+                        return Ok(Some(child.finish()?));
+                    }
+                    _ if signals.read() == Some(Caught::Stop) => {
+                        child.abandon();
+                        return Ok(None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn prepare(&self, table: &Table) -> Result<Vec<Rc<Plan>>, String> {
+        let enabled = table.services.iter().filter(|service| service.enabled);
+        enabled
+            .map(|service| {
+                Plan::prepare(service, &self.host, crate::builtin::serve)
+                    .map(Rc::new)
+                    .map_err(|error| format!("error: service {}: {error}\n", service.name))
+            })
+            .collect()
+    }
+
+    fn assemble(
+        self,
+        poller: Poller,
+        signals: Signals,
+        settings: crate::service::Settings,
+    ) -> io::Result<Daemon> {
+        Ok(Daemon {
+            poller,
+            signals,
+            log: Log::open(&settings),
+            launcher: Launcher::new(self.open_files)?,
+            host: self.host,
+            settings,
+            source: self.source,
+            services: SlotMap::with_key(),
+            names: HashMap::new(),
+            listeners: SlotMap::with_key(),
+            children: SlotMap::with_key(),
+            house: House::default(),
+            ids: ConnectionIds::new(SystemTime::now()),
+            timers: Timers::default(),
+            waiting: Vec::new(),
+            exhausted: None,
+            loading: None,
+            control: Control::default(),
+            table: Vec::new(),
+            files: Files::look(&[]),
+            longest_turn: Duration::ZERO,
+            phase: Phase::Serving,
+            orphans_due: false,
+            orphans_swept: None,
+            started: Instant::now(),
+            open_files: self.open_files,
+            settled: Vec::new(),
+        })
+    }
+}
+
+impl Daemon {
+    /// Opens every socket of the table. False: there are some, and none could be opened.
+    fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>) -> bool {
+        let now = Instant::now();
+        let mut failed = false;
+        let enabled = table.services.iter().filter(|service| service.enabled);
+        for (service, plan) in enabled.zip(plans) {
+            let key = self.services.insert(new_service(service, plan));
+            self.names.insert(service.name.clone(), key);
+            for address in &service.listen {
+                match listener::bind(address, &service.socket) {
+                    Ok(socket) => self.add_listener(key, socket),
+                    Err(error) => {
+                        failed = true;
+                        self.add_unbound(key, address, &error, now);
+                    }
+                }
+            }
+        }
+        if self.listeners.is_empty() {
+            self.note(
+                LogLevel::Warning,
+                None,
+                "the table has no enabled service: nothing is served until a reload",
+            );
+        }
+        !failed
+            || self
+                .listeners
+                .values()
+                .any(|listener| listener.socket.is_some())
+    }
+
+    /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection).
+    pub(super) fn set_budget(&mut self) {
+        let reserve = RESERVE.min(self.open_files / 8);
+        let floor = start::floor(self.open_files).unsigned_abs();
+        let open = self.listeners.len() as u64
+            + 2 * self.services.len() as u64
+            + u64::from(floor)
+            + reserve;
+        let room = u32::try_from(self.open_files.saturating_sub(open) / 2).unwrap_or(u32::MAX);
+        let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
+        let max = self
+            .settings
+            .max_connections
+            .map_or(room, |max| max.min(room));
+        if let Some(asked) = self.settings.max_connections
+            && asked > room
+        {
+            let text = format!(
+                "max_connections = {asked} needs {} descriptors, the limit is {}: {room} connections at most",
+                u64::from(asked.get()) * 2 + open,
+                self.open_files
+            );
+            self.note(LogLevel::Warning, None, &text);
+        }
+        self.house.set_max(Some(max));
+    }
+
+    fn tell_ready(&mut self, ready_fd: Option<OwnedFd>, pid_file: Option<&std::path::Path>) {
+        let text = format!(
+            "ready: {} services, {} sockets, at most {} connections within {} descriptors",
+            self.services.len(),
+            self.listeners
+                .values()
+                .filter(|listener| listener.socket.is_some())
+                .count(),
+            self.house.max().map_or(0, NonZeroU32::get),
+            self.open_files,
+        );
+        self.note(LogLevel::Info, None, &text);
+        self.log.flush(Instant::now());
+        if let Some(path) = pid_file
+            && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
+        {
+            let text = format!("the pid file {} cannot be written: {error}", path.display());
+            self.note(LogLevel::Error, None, &text);
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        if let Some(fd) = ready_fd {
+            let _ = File::from(fd).write_all(b"\n");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the daemon keeps of each service, listener and child while they live.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::id::ConnectionId;
+use super::output::Output;
+use super::token::{ListenerKey, ServiceKey};
+use crate::admission::{Gate, Ticket};
+use crate::launch::Plan;
+use crate::listener::Socket;
+use crate::service::{Address, Peer, Service};
+
+/// A service of the live table, or one that a reload removed while its children still run.
+#[derive(Debug)]
+pub(super) struct LiveService {
+    pub service: Rc<Service>,
+    pub plan: Rc<Plan>,
+    pub gate: Gate,
+    pub listeners: Vec<ListenerKey>,
+    /// Those of them that are not polled until something changes.
+    pub waiting: Vec<ListenerKey>,
+    /// Children that have not been reaped.
+    pub children: u32,
+    pub back_off: BackOff,
+    pub paused_until: Option<Instant>,
+    /// Paused or drained by command.
+    pub held_off: bool,
+    pub draining: bool,
+    /// Why its program did not start the last time.
+    pub failure: Option<String>,
+    pub output: Option<Output>,
+    pub counters: Counters,
+    /// True after a reload without it: it goes when its last child has gone.
+    pub removed: bool,
+}
+
+/// Totals since the start, kept over reloads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    pub served: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub last: super::status::Last,
+}
+
+/// The growing pause of a service whose program does not start (reliability P4).
+#[derive(Clone, Debug, Default)]
+pub(super) struct BackOff {
+    failures: u32,
+}
+
+impl BackOff {
+    /// Failures in a row that are let pass.
+    const PATIENCE: u32 = 5;
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    /// Counts a failure and tells how long the service shall pause.
+    pub(super) fn failed(&mut self) -> Option<Duration> {
+        self.failures = self.failures.saturating_add(1);
+        let doublings = self.failures.checked_sub(Self::PATIENCE)?.min(6);
+        Some(Duration::from_secs(1 << doublings).min(Self::LONGEST))
+    }
+
+    /// A program started: all is forgotten. True if the service had been backing off.
+    pub(super) fn succeeded(&mut self) -> bool {
+        std::mem::take(&mut self.failures) >= Self::PATIENCE
+    }
+}
+
+/// A socket of a service.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub service: ServiceKey,
+    pub asked: Address,
+    /// `None` while it could not be opened; it is tried again.
+    pub socket: Option<Socket>,
+    pub state: ListenerState,
+    /// A connection whose child could not be made for lack of descriptors, memory or processes. It is not lost: it
+    /// waits here until there is room.
+    pub held: Option<Held>,
+    /// Attempts to open it that failed in a row.
+    pub attempts: u32,
+}
+
+/// Whether epoll watches a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListenerState {
+    /// Watched for connections.
+    Polling,
+    /// Not watched, until the cause is gone.
+    Waiting,
+    /// Not open.
+    Closed,
+}
+
+/// An admitted connection without a child.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub connection: OwnedFd,
+    pub peer: Peer,
+    pub ticket: Ticket,
+    pub since: Instant,
+}
+
+/// A live child.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub service: ServiceKey,
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub id: ConnectionId,
+    pub peer: Peer,
+    /// Held for as long as the child is.
+    pub _ticket: Option<Ticket>,
+    pub started: Instant,
+    pub launch: Launch,
+    /// Why the daemon ended it, if it did.
+    pub reason: Option<&'static str>,
+}
+
+/// How far the launch of a child has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Launch {
+    /// Between clone and exec.
+    Running,
+    /// The program runs.
+    Done,
+    /// A step failed, and the log has it: the exit that follows is no news.
+    Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_starts_at_the_fifth_failure_doubles_and_ends_at_a_minute() {
+        let mut back_off = BackOff::default();
+        let pauses: Vec<_> = (0..13)
+            .map(|_| back_off.failed().map(|time| time.as_secs()))
+            .collect();
+        let late = [
+            Some(1),
+            Some(2),
+            Some(4),
+            Some(8),
+            Some(16),
+            Some(32),
+            Some(60),
+            Some(60),
+            Some(60),
+        ];
+        assert_eq!(pauses, [&[None; 4][..], &late].concat());
+        assert!(back_off.succeeded());
+        assert!(!back_off.succeeded());
+        assert_eq!(back_off.failed(), None);
+    }
+}

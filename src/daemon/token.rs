@@ -1,0 +1,105 @@
+//! What an epoll event is about, as the 64 bits that the kernel keeps for us.
+//!
+//! Invariant: a token of something that is gone never means something new: keys carry a generation.
+
+use slotmap::{Key, KeyData, new_key_type};
+
+new_key_type! {
+    /// A service of the live table.
+    pub struct ServiceKey;
+    /// A listening socket.
+    pub struct ListenerKey;
+    /// A live child.
+    pub struct ChildKey;
+    /// A client of the control socket.
+    pub struct ControlKey;
+}
+
+/// The subject of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    /// Signals are pending.
+    Signals,
+    /// The load child has ended.
+    Loading,
+    /// Connections are waiting.
+    Listener(ListenerKey),
+    /// A child has ended.
+    Child(ChildKey),
+    /// A service's programs wrote to their stderr.
+    Output(ServiceKey),
+    /// Control clients are waiting.
+    Control,
+    /// A control client sent something, or takes more.
+    ControlClient(ControlKey),
+}
+
+/// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^28.
+const KIND_SHIFT: u32 = 28;
+const KIND_MASK: u64 = 0xf << KIND_SHIFT;
+
+impl Token {
+    /// The bits for epoll.
+    pub(super) fn bits(self) -> u64 {
+        let (kind, data) = match self {
+            Self::Signals => (1, 0),
+            Self::Loading => (2, 0),
+            Self::Listener(key) => (3, key.data().as_ffi()),
+            Self::Child(key) => (4, key.data().as_ffi()),
+            Self::Output(key) => (5, key.data().as_ffi()),
+            Self::Control => (6, 0),
+            Self::ControlClient(key) => (7, key.data().as_ffi()),
+        };
+        data & !KIND_MASK | kind << KIND_SHIFT
+    }
+
+    /// The subject behind the bits.
+    pub(super) fn from_bits(bits: u64) -> Option<Self> {
+        let key = KeyData::from_ffi(bits & !KIND_MASK);
+        match (bits & KIND_MASK) >> KIND_SHIFT {
+            1 => Some(Self::Signals),
+            2 => Some(Self::Loading),
+            3 => Some(Self::Listener(key.into())),
+            4 => Some(Self::Child(key.into())),
+            5 => Some(Self::Output(key.into())),
+            6 => Some(Self::Control),
+            7 => Some(Self::ControlClient(key.into())),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmap::SlotMap;
+
+    #[test]
+    fn every_token_survives_its_bits() {
+        let mut listeners = SlotMap::<ListenerKey, ()>::with_key();
+        let mut children = SlotMap::<ChildKey, ()>::with_key();
+        let mut services = SlotMap::<ServiceKey, ()>::with_key();
+        let mut clients = SlotMap::<ControlKey, ()>::with_key();
+        for _ in 0..1000 {
+            let gone = children.insert(());
+            children.remove(gone);
+            for token in [
+                Token::Signals,
+                Token::Loading,
+                Token::Listener(listeners.insert(())),
+                Token::Child(children.insert(())),
+                Token::Output(services.insert(())),
+                Token::Control,
+                Token::ControlClient(clients.insert(())),
+            ] {
+                assert_eq!(Token::from_bits(token.bits()), Some(token));
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_bits_mean_nothing() {
+        assert_eq!(Token::from_bits(0), None);
+        assert_eq!(Token::from_bits(u64::MAX), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! Listening sockets: opened, accepted on, and closed without leaving anything behind.
+//!
+//! Invariant: a [`Socket`] is listening from the moment it exists (bind and listen in one breath, so nobody can slip in
+//! between, reliability F16), non-blocking and CLOEXEC. This module knows nothing of services, limits or children.
+
+mod bind;
+mod unix;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::libc;
+
+use crate::service::{Address, Local, Peer};
+use crate::sys::socket;
+
+pub use bind::{BindError, bind};
+use unix::OwnPath;
+
+/// An open listening socket.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    /// The address as the table asks for it: the socket's identity over a reload.
+    pub asked: Address,
+    /// The address that the kernel gave: with the real port where 0 was asked for.
+    pub bound: Address,
+    path: Option<OwnPath>,
+}
+
+/// What an accept brought.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection.
+    Connection(OwnedFd, Peer),
+    /// Nothing is waiting.
+    Empty,
+    /// That one connection was lost before it came to us; the next may be fine.
+    Lost,
+    /// Descriptors or memory are exhausted: pause, and come back.
+    Exhausted(io::Error),
+    /// The listener itself is dead: open it anew.
+    Broken(io::Error),
+}
+
+impl Socket {
+    /// Accepts one connection. The classes of errno are those of reliability F2.
+    pub fn accept(&self) -> Accepted {
+        let error = match socket::accept(self.fd.as_fd()) {
+            Ok((fd, peer)) => return Accepted::Connection(fd, peer),
+            Err(error) => error,
+        };
+        match error.raw_os_error().unwrap_or(0) {
+            libc::EAGAIN => Accepted::Empty,
+            libc::EINVAL | libc::EBADF | libc::ENOTSOCK => Accepted::Broken(error),
+            libc::EINTR
+            | libc::ECONNABORTED
+            | libc::EPROTO
+            | libc::EPERM
+            | libc::ENETDOWN
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EHOSTUNREACH
+            | libc::EOPNOTSUPP
+            | libc::ENETUNREACH => Accepted::Lost,
+            _ => Accepted::Exhausted(error),
+        }
+    }
+
+    /// This end of a connection that was accepted here.
+    pub fn local_of(&self, connection: BorrowedFd<'_>) -> Local {
+        match &self.bound {
+            Address::Inet { socket: bound, .. } => {
+                let known = if bound.ip().is_unspecified() {
+                    socket::local_inet(connection)
+                } else {
+                    None
+                };
+                Local::Inet(known.unwrap_or(*bound))
+            }
+            Address::Unix { name, .. } => Local::Unix(name.clone()),
+            Address::Vsock { cid, port } => {
+                let (cid, port) = socket::local_vsock(connection).unwrap_or((*cid, *port));
+                Local::Vsock { cid, port }
+            }
+            Address::Inherited { name } => match socket::local_inet(connection) {
+                Some(address) => Local::Inet(address),
+                None => Local::Unix(crate::service::UnixName::Abstract(name.clone())),
+            },
+        }
+    }
+
+    /// Forgets the path: the socket lives on in somebody else's hands and its file must stay.
+    pub fn keep_path(&mut self) {
+        self.path = None;
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

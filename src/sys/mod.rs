@@ -1,0 +1,19 @@
+//! Thin safe wrappers over the kernel's calls: each takes and returns Rust types, and turns errno into a value.
+//!
+//! Invariant: nothing here decides anything. Policy (what to do on an error) belongs to the callers.
+
+pub mod datagram;
+pub mod errno;
+pub mod memfd;
+pub mod output;
+pub mod pipe;
+pub mod poll;
+pub mod poller;
+pub mod proc;
+pub mod process;
+pub mod signals;
+pub mod socket;
+pub mod start;
+pub mod stream;
+pub mod udp;
+pub mod world;

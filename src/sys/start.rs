@@ -1,0 +1,126 @@
+//! The process at its start: what it inherited is looked at once, and made what a daemon needs.
+#![expect(
+    unsafe_code,
+    reason = "descriptors named by number are taken over from the starter; the environment is rebuilt"
+)]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+
+/// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below. 64, the entries of
+/// a descriptor table that are part of it; a quarter where only few descriptors are allowed.
+pub fn floor(open_files: u64) -> RawFd {
+    (open_files / 4).clamp(8, 64) as RawFd & !3
+}
+
+/// Raises the soft limit of open files to the hard one and returns it.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// Takes over the descriptor `number` from the starter: moved to `floor` or above, CLOEXEC, the old number closed.
+pub fn take_over(number: RawFd, floor: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the number is only used for one fcntl, which fails if it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let high = fcntl(borrowed, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
+    if number > 2 {
+        // SAFETY: nothing in this process owns the starter's descriptor yet.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+    // SAFETY: fcntl has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(high) })
+}
+
+/// Closes every descriptor from 3 up except `kept` (sorted or not): nothing of the starter reaches a program.
+pub fn close_inherited(kept: &[RawFd]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .filter_map(|fd| u32::try_from(*fd).ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        if first < fd {
+            close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: closes numbers; at the start, or in a fresh child, no live value owns one of them.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
+/// the daemon, and no program gets them from it.
+const KEPT: [&str; 10] = [
+    "container",
+    "XDG_RUNTIME_DIR",
+    "TZ",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "TERM",
+    "NOTIFY_SOCKET",
+    "XDG_RUNTIME_DIR",
+    "JOURNAL_STREAM",
+];
+
+/// Takes the environment away and returns it: programs get one that is built from scratch.
+pub fn take_environment() -> Vec<(OsString, OsString)> {
+    let all: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    for (name, _) in &all {
+        let text = name.to_string_lossy();
+        if !KEPT.contains(&text.as_ref()) {
+            // SAFETY: the process has one thread.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+    all
+}
+
+/// umask 077 and cwd /: what is created is private, and no file system is held busy.
+pub fn settle() -> io::Result<()> {
+    umask(Mode::from_bits_truncate(0o077));
+    Ok(nix::unistd::chdir("/")?)
+}
+
+/// Runs `body` with an empty umask, for a mode that is to be exactly what was asked.
+pub fn with_empty_umask<T>(body: impl FnOnce() -> T) -> T {
+    let old = umask(Mode::empty());
+    let result = body();
+    umask(old);
+    result
+}
+
+/// True when orphans are re-parented to this process: PID 1 of a pid namespace, or a child subreaper.
+pub fn adopts_orphans() -> bool {
+    nix::unistd::getpid().as_raw() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+}
+
+/// Effective uid and gid.
+pub fn identity() -> (u32, u32) {
+    (
+        nix::unistd::geteuid().as_raw(),
+        nix::unistd::getegid().as_raw(),
+    )
+}

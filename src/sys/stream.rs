@@ -1,0 +1,65 @@
+//! Blocking stream sockets of a child, by the number that the child was given.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+/// Waits for bytes; 0: the peer has finished sending.
+pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match recv(fd, buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// The same without waiting (WouldBlock).
+pub fn receive_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?)
+}
+
+/// Sends what fits without waiting (WouldBlock), and without SIGPIPE.
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(
+        fd,
+        bytes,
+        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+    )?)
+}
+
+/// Sends everything, as fast as the peer takes it, and without SIGPIPE.
+pub fn send_all(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
+    let mut bytes = bytes;
+    while !bytes.is_empty() {
+        match send(fd, bytes, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The peer will read its end of file after what was sent.
+pub fn end_sending(fd: RawFd) -> io::Result<()> {
+    Ok(shutdown(fd, Shutdown::Write)?)
+}
+
+/// True: the peer or the way to it is gone. That is its own business and no failure of ours.
+pub fn is_gone(error: &io::Error) -> bool {
+    const GONE: [Errno; 8] = [
+        Errno::ECONNRESET,
+        Errno::EPIPE,
+        Errno::ETIMEDOUT,
+        Errno::ECONNABORTED,
+        Errno::EHOSTUNREACH,
+        Errno::ENETUNREACH,
+        Errno::ENETDOWN,
+        Errno::ENOTCONN,
+    ];
+    GONE.iter()
+        .any(|errno| error.raw_os_error() == Some(*errno as i32))
+}

@@ -1,0 +1,33 @@
+//! The integration tests: the real binary, driven from outside through its table, its sockets and its signals.
+//!
+//! One module for each subject. Every test starts its own daemon in its own directory on ports that the kernel chose,
+//! and every daemon ends under the same guard (`harness::guard`): no zombie, no leaked descriptor, no leftover process,
+//! one thread, no log line of trouble that the test did not announce, exit 0 on TERM.
+//!
+//! A test that lacks root or a tool says SKIPPED aloud; with OXINETD_TESTS_NO_SKIP set (as `tests/run` does for root)
+//! that is a failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a failed test may panic, and reads better without borrows"
+)]
+
+mod harness;
+
+mod builtin;
+mod check;
+mod core;
+mod exhaustion;
+mod failures;
+mod flood;
+mod identity;
+mod layering;
+mod limits;
+mod listeners;
+mod logs;
+mod real;
+mod run_rules;
+mod serve;
+mod signals;
+mod soak;

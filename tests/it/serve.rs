@@ -1,0 +1,100 @@
+//! `oxinetd serve`: a service in one line, without a file.
+
+use crate::harness::{Builder, oxinetd, talk, talk_unix, text};
+
+#[test]
+fn echo_in_one_line() {
+    let daemon = Builder::new()
+        .arguments(&["serve", "--listen", "127.0.0.1:0", "--builtin", "echo"])
+        .trouble("user")
+        .start();
+    let name = name_of(&daemon.lines());
+    assert_eq!(talk(daemon.tcp(&name), b"hello"), "hello");
+}
+
+#[test]
+fn program_in_one_line_with_keys_as_flags() {
+    let daemon = Builder::new()
+        .arguments(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--user",
+            "nobody",
+            "--nice",
+            "4",
+            "--umask",
+            "0077",
+            "--max-connections",
+            "3",
+            "--",
+            "/bin/sh",
+            "-c",
+            "nice; umask; echo \"$REMOTE_ADDR\"",
+        ])
+        .trouble("user")
+        .start();
+    let name = name_of(&daemon.lines());
+    assert_eq!(talk(daemon.tcp(&name), b""), "4\n0077\n127.0.0.1\n");
+}
+
+#[test]
+fn several_addresses() {
+    let builder = Builder::new();
+    let path = builder.path().join("s");
+    let unix = format!("unix:{}", path.display());
+    let daemon = builder
+        .arguments(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--listen",
+            &unix,
+            "--builtin",
+            "discard",
+        ])
+        .trouble("user")
+        .start();
+    daemon.expect(&["LISTEN: ", &unix.replace("unix:", "unix ")]);
+    let name = name_of(&daemon.lines());
+    assert_eq!(talk(daemon.tcp(&name), b"x"), "");
+    assert_eq!(talk_unix(&path, b"x"), "");
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_named() {
+    for (words, code, said) in [
+        (&["serve", "--listen", "127.0.0.1:0"][..], 64, "--builtin"),
+        (&["serve", "--builtin", "echo"], 64, "--listen"),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--bultin", "echo"],
+            64,
+            "--builtin",
+        ),
+        (
+            &["serve", "--listen", "127.0.0.1:70000", "--builtin", "echo"],
+            78,
+            "70000",
+        ),
+        (
+            &["serve", "--listen", "127.0.0.1:0", "--builtin", "ehco"],
+            78,
+            "echo",
+        ),
+    ] {
+        let output = oxinetd(words);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words:?}: {}",
+            text(&output)
+        );
+        assert!(text(&output).contains(said), "{words:?}: {}", text(&output));
+    }
+}
+
+/// The name that the service got, from its LISTEN line.
+fn name_of(lines: &[String]) -> String {
+    let line = lines.iter().find_map(|line| line.split_once("LISTEN: "));
+    line.unwrap().1.split(' ').next().unwrap().to_owned()
+}
