@@ -30,10 +30,18 @@ pub fn run_to_systemd(service: &Service) -> u8 {
     for unit in &units {
         text.push_str(&format!("# {}\n{}\n", unit.name, unit.text));
     }
-    let severity = if units.is_empty() { Severity::Error } else { Severity::Note };
+    let severity = if units.is_empty() {
+        Severity::Error
+    } else {
+        Severity::Note
+    };
     let mut report = String::new();
     for note in &notes {
-        report.push_str(&format!("{}: service {}: {note}\n", word(severity), service.name));
+        report.push_str(&format!(
+            "{}: service {}: {note}\n",
+            word(severity),
+            service.name
+        ));
     }
     let exit = match (units.is_empty(), notes.is_empty()) {
         (true, _) => 1,
@@ -46,7 +54,9 @@ pub fn run_to_systemd(service: &Service) -> u8 {
 /// A closed output is a failure like any other: the table did not arrive.
 fn print(output: &str, report: &str, exit: u8) -> u8 {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(output.as_bytes())
+        .and_then(|()| stdout.flush());
     // Where the report cannot go, the exit status still tells.
     let _ = anstream::stderr().lock().write_all(report.as_bytes());
     if written.is_err() { 1 } else { exit }

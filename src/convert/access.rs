@@ -31,9 +31,16 @@ pub(super) struct Lists {
 }
 
 /// Translates a decision (true: served) over the prefixes that occur in its rules.
-pub(super) fn lists(prefixes: &[IpNet], families: Families, decide: impl Fn(&IpNet) -> bool) -> Lists {
+pub(super) fn lists(
+    prefixes: &[IpNet],
+    families: Families,
+    decide: impl Fn(&IpNet) -> bool,
+) -> Lists {
     let mut tree: BTreeSet<IpNet> = prefixes.iter().map(IpNet::trunc).collect();
-    let roots = [(families.v4, IpNet::V4(ALL_V4)), (families.v6, IpNet::V6(ALL_V6))];
+    let roots = [
+        (families.v4, IpNet::V4(ALL_V4)),
+        (families.v6, IpNet::V6(ALL_V6)),
+    ];
     tree.retain(|net| roots.iter().any(|(on, root)| *on && root.contains(net)));
     tree.extend(roots.iter().filter(|(on, _)| *on).map(|(_, root)| *root));
 
@@ -62,13 +69,22 @@ fn write(allowed: &[IpNet], denied: &[IpNet], families: Families) -> Lists {
     let root = |net: &&IpNet| net.prefix_len() == 0;
     let roots = usize::from(families.v4) + usize::from(families.v6);
     let open_roots = allowed.iter().filter(root).count();
-    let narrow = |list: &[IpNet]| list.iter().filter(|n| n.prefix_len() > 0).map(shown).collect::<Vec<_>>();
+    let narrow = |list: &[IpNet]| {
+        list.iter()
+            .filter(|n| n.prefix_len() > 0)
+            .map(shown)
+            .collect::<Vec<_>>()
+    };
     // Without `allow` everybody is served, with it nobody else; so a root that is denied needs no words.
     let (inner_allow, inner_deny) = (narrow(allowed), narrow(denied));
     let mut allow = match open_roots {
         0 => Vec::new(),
         n if n == roots => vec!["any".to_owned()],
-        _ => allowed.iter().filter(root).map(ToString::to_string).collect(),
+        _ => allowed
+            .iter()
+            .filter(root)
+            .map(ToString::to_string)
+            .collect(),
     };
     let everybody = open_roots == roots && inner_allow.is_empty();
     allow.extend(inner_allow);
@@ -100,7 +116,9 @@ pub(super) fn network(addr: IpAddr, length: Option<u8>) -> Option<IpNet> {
         (_, canonical, n) => (canonical, n),
     };
     let most = if addr.is_ipv4() { 32 } else { 128 };
-    IpNet::new(addr, length.unwrap_or(most)).ok().map(|n| n.trunc())
+    IpNet::new(addr, length.unwrap_or(most))
+        .ok()
+        .map(|n| n.trunc())
 }
 
 #[cfg(test)]
@@ -108,10 +126,15 @@ mod tests {
     use super::*;
 
     const BOTH: Families = Families { v4: true, v6: true };
-    const V4: Families = Families { v4: true, v6: false };
+    const V4: Families = Families {
+        v4: true,
+        v6: false,
+    };
 
     fn nets(list: &str) -> Vec<IpNet> {
-        list.split_whitespace().map(|s| s.parse().unwrap()).collect()
+        list.split_whitespace()
+            .map(|s| s.parse().unwrap())
+            .collect()
     }
 
     /// First match wins: `+NET` serves, `-NET` refuses.
@@ -121,9 +144,17 @@ mod tests {
             .map(|r| (r.starts_with('+'), r[1..].parse().unwrap()))
             .collect();
         let all: Vec<IpNet> = rules.iter().map(|r| r.1).collect();
-        let decide = |net: &IpNet| rules.iter().find(|r| r.1.contains(net)).map_or(otherwise, |r| r.0);
+        let decide = |net: &IpNet| {
+            rules
+                .iter()
+                .find(|r| r.1.contains(net))
+                .map_or(otherwise, |r| r.0)
+        };
         let lists = lists(&all, families, decide);
-        (lists.allow.unwrap_or_default(), lists.deny.unwrap_or_default())
+        (
+            lists.allow.unwrap_or_default(),
+            lists.deny.unwrap_or_default(),
+        )
     }
 
     #[test]
@@ -133,29 +164,54 @@ mod tests {
             ("", false, BOTH, "", "any"),
             ("+10.0.0.0/8", false, BOTH, "10.0.0.0/8", ""),
             ("-10.0.0.0/8", true, BOTH, "", "10.0.0.0/8"),
-            ("+10.1.0.0/16 -10.0.0.0/8", true, BOTH, "any 10.1.0.0/16", "10.0.0.0/8"),
+            (
+                "+10.1.0.0/16 -10.0.0.0/8",
+                true,
+                BOTH,
+                "any 10.1.0.0/16",
+                "10.0.0.0/8",
+            ),
             // The narrower rule is never reached: it must vanish.
             ("-10.0.0.0/8 +10.1.0.0/16", true, BOTH, "", "10.0.0.0/8"),
             ("+0.0.0.0/0", false, V4, "", ""),
             ("+0.0.0.0/0", false, BOTH, "0.0.0.0/0", ""),
-            ("+192.0.2.7/32 -192.0.2.0/24 +192.0.0.0/16", false, BOTH, "192.0.0.0/16 192.0.2.7", "192.0.2.0/24"),
+            (
+                "+192.0.2.7/32 -192.0.2.0/24 +192.0.0.0/16",
+                false,
+                BOTH,
+                "192.0.0.0/16 192.0.2.7",
+                "192.0.2.0/24",
+            ),
         ] {
             let words = |s: &str| s.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            assert_eq!(first_match(rules, otherwise, families), (words(allow), words(deny)), "{rules}");
+            assert_eq!(
+                first_match(rules, otherwise, families),
+                (words(allow), words(deny)),
+                "{rules}"
+            );
         }
     }
 
     #[test]
     fn the_lists_decide_like_the_rules_for_every_address() {
-        let rules = "+10.1.2.3/32 -10.1.0.0/16 +10.0.0.0/8 -10.1.2.0/24 +192.168.0.0/16 -192.168.7.0/24";
+        let rules =
+            "+10.1.2.3/32 -10.1.0.0/16 +10.0.0.0/8 -10.1.2.0/24 +192.168.0.0/16 -192.168.7.0/24";
         let (allow, deny) = first_match(rules, false, BOTH);
         let parse = |l: &[String]| -> Vec<IpNet> {
             l.iter()
-                .map(|s| s.parse().unwrap_or_else(|_| network(s.parse().unwrap(), None).unwrap()))
+                .map(|s| {
+                    s.parse()
+                        .unwrap_or_else(|_| network(s.parse().unwrap(), None).unwrap())
+                })
                 .collect()
         };
         let (allow, deny) = (parse(&allow), parse(&deny));
-        let longest = |list: &[IpNet], a: &IpAddr| list.iter().filter(|n| n.contains(a)).map(IpNet::prefix_len).max();
+        let longest = |list: &[IpNet], a: &IpAddr| {
+            list.iter()
+                .filter(|n| n.contains(a))
+                .map(IpNet::prefix_len)
+                .max()
+        };
         for (addr, served) in [
             ("10.1.2.3", true),
             ("10.1.2.4", false),
@@ -173,9 +229,18 @@ mod tests {
 
     #[test]
     fn mapped_addresses_are_ipv4() {
-        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap(), None), Some(nets("10.0.0.1/32")[0]));
-        assert_eq!(network("::ffff:10.0.0.0".parse().unwrap(), Some(104)), Some(nets("10.0.0.0/8")[0]));
-        assert_eq!(network("10.1.2.3".parse().unwrap(), Some(8)), Some(nets("10.0.0.0/8")[0]));
+        assert_eq!(
+            network("::ffff:10.0.0.1".parse().unwrap(), None),
+            Some(nets("10.0.0.1/32")[0])
+        );
+        assert_eq!(
+            network("::ffff:10.0.0.0".parse().unwrap(), Some(104)),
+            Some(nets("10.0.0.0/8")[0])
+        );
+        assert_eq!(
+            network("10.1.2.3".parse().unwrap(), Some(8)),
+            Some(nets("10.0.0.0/8")[0])
+        );
         assert_eq!(network("10.1.2.3".parse().unwrap(), Some(33)), None);
     }
 }

@@ -92,7 +92,11 @@ const ORDER: [&str; 45] = [
 ];
 
 /// Writes the table. `head` becomes its first comment; `baseline` is what the old server did for every service.
-pub(super) fn emit(head: &[String], baseline: &[(&'static str, Value)], entries: &[Entry]) -> Emitted {
+pub(super) fn emit(
+    head: &[String],
+    baseline: &[(&'static str, Value)],
+    entries: &[Entry],
+) -> Emitted {
     let mut out = Writer::default();
     for line in head {
         out.comment(line, None);
@@ -217,10 +221,13 @@ impl Writer {
             self.comment(&format!("  {}", line.trim()), place);
         }
         // A dot is part of the name, not a path of keys.
-        let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let bare = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         let shown = if bare { name.to_owned() } else { quoted(name) };
         self.line(&format!("[service.{shown}]"), place);
-        let mut keys: Vec<(&str, Value)> = entry.keys().iter().map(|(k, v)| (*k, v.clone())).collect();
+        let mut keys: Vec<(&str, Value)> =
+            entry.keys().iter().map(|(k, v)| (*k, v.clone())).collect();
         if !entry.enabled {
             keys.push(("enabled", Value::Bool(false)));
         }
@@ -245,7 +252,11 @@ fn literal(value: &Value) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::Table(rows) => {
-            let bare = |k: &str| !k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+            let bare = |k: &str| {
+                !k.is_empty()
+                    && k.chars()
+                        .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+            };
             let items: Vec<String> = rows
                 .iter()
                 .map(|(k, v)| {
@@ -294,7 +305,12 @@ mod tests {
 
     #[test]
     fn strings_survive_the_round_trip() {
-        for text in ["", "a\"b\\c", "x\u{1}\u{7f}\u{85}y\r\n\t", "grüße %{id} 'q' #"] {
+        for text in [
+            "",
+            "a\"b\\c",
+            "x\u{1}\u{7f}\u{85}y\r\n\t",
+            "grüße %{id} 'q' #",
+        ] {
             let table: toml::Table = format!("a = {}", quoted(text)).parse().unwrap();
             assert_eq!(table["a"].as_str(), Some(text));
         }
@@ -315,7 +331,11 @@ mod tests {
 
     #[test]
     fn the_common_value_stands_in_defaults_and_others_in_their_service() {
-        let list = [entry("a", "", "5/s"), entry("b", "", "5/s"), entry("c", "", "9/s")];
+        let list = [
+            entry("a", "", "5/s"),
+            entry("b", "", "5/s"),
+            entry("c", "", "9/s"),
+        ];
         let out = emit(&[], &[("sandbox", "none".into())], &list);
         let table: toml::Table = out.toml.parse().unwrap();
         assert_eq!(table["defaults"]["rate"].as_str(), Some("5/s"));
@@ -327,7 +347,11 @@ mod tests {
     #[test]
     fn an_entry_without_a_key_keeps_the_value_of_its_format() {
         let bare = Entry::new("b", &Place::file(Path::new("f")));
-        let out = emit(&[], &[("rate", "256/min".into())], &[entry("a", "", "5/s"), bare]);
+        let out = emit(
+            &[],
+            &[("rate", "256/min".into())],
+            &[entry("a", "", "5/s"), bare],
+        );
         let table: toml::Table = out.toml.parse().unwrap();
         assert_eq!(table["defaults"]["rate"].as_str(), Some("256/min"));
         assert_eq!(table["service"]["a"]["rate"].as_str(), Some("5/s"));

@@ -117,7 +117,9 @@ impl Entry {
     /// `command` and, where it differs from the base name, `argv0`.
     pub(super) fn set_command(&mut self, path: &str, argv0: &str, arguments: &[String]) {
         let plain = |word: &str| {
-            !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\".contains(c))
+            !word.is_empty()
+                && !word
+                    .contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\".contains(c))
         };
         let mut words = vec![path.to_owned()];
         words.extend(arguments.iter().map(|a| literal(a)));
@@ -159,7 +161,10 @@ mod tests {
         assert_eq!(e.get("argv0"), None);
         let mut e = entry();
         e.set_command("/bin/a", "b", &["\"x".into()]);
-        assert_eq!(e.get("command"), Some(&vec!["/bin/a".to_owned(), "\"x".to_owned()].into()));
+        assert_eq!(
+            e.get("command"),
+            Some(&vec!["/bin/a".to_owned(), "\"x".to_owned()].into())
+        );
         assert_eq!(e.get("argv0"), Some(&"b".into()));
         let mut e = entry();
         e.set_command("/bin/a", "a", &["%{id}".into(), "%%{".into()]);
@@ -174,6 +179,9 @@ mod tests {
         e.set_in("limits", "stack", "1M");
         e.set_in("limits", "stack", "2M");
         assert_eq!(e.keys().len(), 2);
-        assert_eq!(e.get("limits"), Some(&Value::Table(vec![("stack".into(), "2M".into())])));
+        assert_eq!(
+            e.get("limits"),
+            Some(&Value::Table(vec![("stack".into(), "2M".into())]))
+        );
     }
 }

@@ -119,7 +119,10 @@ pub(super) fn reason(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "is a directory".to_owned(),
         _ => {
             let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
+            text.split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_owned()
         }
     }
 }
@@ -165,7 +168,10 @@ mod tests {
             (b"", vec![], false),
         ] {
             let text = decode(bytes).unwrap();
-            assert_eq!((text.lines, text.latin1), (lines.iter().map(ToString::to_string).collect(), latin1));
+            assert_eq!(
+                (text.lines, text.latin1),
+                (lines.iter().map(ToString::to_string).collect(), latin1)
+            );
         }
         assert!(decode(b"a\0b").is_err());
         assert!(decode(b"\xff\xfea\0").is_err());
@@ -176,14 +182,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let big = dir.path().join("big");
         File::create(&big).unwrap().set_len(100 << 20).unwrap();
-        assert_eq!(Disk.read(&big).unwrap_err().to_string(), "larger than 4 MiB");
-        assert_eq!(Disk.read(dir.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(
+            Disk.read(&big).unwrap_err().to_string(),
+            "larger than 4 MiB"
+        );
+        assert_eq!(
+            Disk.read(dir.path()).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
         assert!(Disk.read(Path::new("/dev/zero")).is_err());
         assert_eq!(Disk.read(Path::new("/dev/null")).unwrap(), b"");
         // A socket stands for a FIFO here: neither is a regular file, and neither may be opened.
         let socket = dir.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert_eq!(Disk.read(&socket).unwrap_err().to_string(), "not a regular file");
+        assert_eq!(
+            Disk.read(&socket).unwrap_err().to_string(),
+            "not a regular file"
+        );
         assert_eq!(Disk.list(dir.path()).unwrap(), ["big"]);
     }
 }

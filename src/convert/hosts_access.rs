@@ -71,13 +71,21 @@ impl Judge {
 
     /// Whether a network, as far as no narrower prefix is named, is served.
     pub(super) fn serves(&self, net: &IpNet) -> bool {
-        self.rules.iter().find(|(_, m)| m.matches(net)).is_none_or(|(allow, _)| *allow)
+        self.rules
+            .iter()
+            .find(|(_, m)| m.matches(net))
+            .is_none_or(|(allow, _)| *allow)
     }
 }
 
 impl Rules {
     /// Reads both files. A missing one is an empty one, as for libwrap; `None`: both are missing.
-    pub(super) fn read(files: &dyn Files, allow: &Path, deny: &Path, notes: &mut Notes) -> Option<Self> {
+    pub(super) fn read(
+        files: &dyn Files,
+        allow: &Path,
+        deny: &Path,
+        notes: &mut Notes,
+    ) -> Option<Self> {
         let mut rules = Vec::new();
         let mut found = false;
         for (path, allows) in [(allow, true), (deny, false)] {
@@ -90,7 +98,10 @@ impl Rules {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => notes.error(&Place::file(path), format!("cannot be read: {}", reason(&error))),
+                Err(error) => notes.error(
+                    &Place::file(path),
+                    format!("cannot be read: {}", reason(&error)),
+                ),
             }
         }
         found.then_some(Self(rules))
@@ -104,12 +115,18 @@ impl Rules {
                 Some(true) => {}
                 Some(false) => continue,
                 None => {
-                    notes.loss(&rule.place, format!("`{daemon}`: the rule depends on the server's address (`@`)"));
+                    notes.loss(
+                        &rule.place,
+                        format!("`{daemon}`: the rule depends on the server's address (`@`)"),
+                    );
                     continue;
                 }
             }
             if let Some(extra) = &rule.extra {
-                notes.note(&rule.place, format!("`{daemon}`: `{extra}` of this rule is not done here"));
+                notes.note(
+                    &rule.place,
+                    format!("`{daemon}`: `{extra}` of this rule is not done here"),
+                );
             }
             let mut reader = Reader {
                 files,
@@ -122,7 +139,10 @@ impl Rules {
         }
         if judge.prefixes().len() > MOST_PREFIXES {
             let place = Place::file(Path::new("hosts.allow"));
-            notes.loss(&place, format!("`{daemon}`: more than {MOST_PREFIXES} addresses in the rules"));
+            notes.loss(
+                &place,
+                format!("`{daemon}`: more than {MOST_PREFIXES} addresses in the rules"),
+            );
             return Judge::default();
         }
         judge
@@ -136,7 +156,11 @@ fn daemon_matches(list: &[String], daemon: &str) -> Option<bool> {
     for pattern in head {
         if pattern == "ALL" || pattern.eq_ignore_ascii_case(daemon) {
             listed = true;
-        } else if pattern.split('@').next().is_some_and(|p| p.eq_ignore_ascii_case(daemon) || p == "ALL") {
+        } else if pattern
+            .split('@')
+            .next()
+            .is_some_and(|p| p.eq_ignore_ascii_case(daemon) || p == "ALL")
+        {
             return None;
         }
     }
@@ -187,12 +211,18 @@ impl Reader<'_> {
         if let Some(net) = address(pattern) {
             nets.push(net);
         } else if pattern.eq_ignore_ascii_case("localhost") {
-            nets.extend(["127.0.0.1/32", "::1/128"].iter().filter_map(|n| n.parse::<IpNet>().ok()));
+            nets.extend(
+                ["127.0.0.1/32", "::1/128"]
+                    .iter()
+                    .filter_map(|n| n.parse::<IpNet>().ok()),
+            );
         } else if pattern.starts_with('/') && self.depth == 0 {
             self.file(pattern, nets);
         } else {
             let why = match pattern.to_ascii_uppercase().as_str() {
-                "LOCAL" | "KNOWN" | "UNKNOWN" | "PARANOID" => "needs a name look-up for each connection",
+                "LOCAL" | "KNOWN" | "UNKNOWN" | "PARANOID" => {
+                    "needs a name look-up for each connection"
+                }
                 _ if pattern.starts_with('@') => "is a netgroup",
                 _ if pattern.contains('@') => "needs an ident look-up",
                 _ => "is a host name",
@@ -209,7 +239,10 @@ impl Reader<'_> {
         match text {
             Ok(text) => {
                 self.depth += 1;
-                let lines = text.lines.iter().filter(|l| !l.trim_start().starts_with('#'));
+                let lines = text
+                    .lines
+                    .iter()
+                    .filter(|l| !l.trim_start().starts_with('#'));
                 for word in lines.flat_map(|l| l.split_whitespace()) {
                     self.client(word, nets);
                 }
@@ -232,7 +265,11 @@ fn address(pattern: &str) -> Option<IpNet> {
         return network(addr.parse().ok()?, length);
     }
     if let Some(start) = pattern.strip_suffix('.') {
-        let octets: Vec<u8> = start.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let octets: Vec<u8> = start
+            .split('.')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .ok()?;
         let length = u8::try_from(octets.len() * 8).ok().filter(|n| *n < 32)?;
         let mut full = [0; 4];
         full.iter_mut().zip(octets).for_each(|(f, o)| *f = o);
@@ -292,7 +329,11 @@ fn parse(path: &Path, lines: &[String], allows: bool, rules: &mut Vec<Rule>, not
 impl Rule {
     fn option(&mut self, option: &str, notes: &mut Notes) {
         let option = option.trim();
-        let word = option.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        let word = option
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         match word.as_str() {
             "" | "severity" => {}
             "allow" | "grant" => self.allow = true,
@@ -302,7 +343,10 @@ impl Rule {
                 self.allow = false;
                 self.extra = Some(option.to_owned());
             }
-            "aclexec" => notes.loss(&self.place, "`aclexec`: a program decides about each client"),
+            "aclexec" => notes.loss(
+                &self.place,
+                "`aclexec`: a program decides about each client",
+            ),
             _ => self.extra = Some(option.to_owned()),
         }
     }
@@ -333,7 +377,10 @@ fn split_fields(line: &str) -> Vec<String> {
 
 /// Where the rules are when nothing else is said.
 pub(super) fn default_paths() -> (PathBuf, PathBuf) {
-    (PathBuf::from("/etc/hosts.allow"), PathBuf::from("/etc/hosts.deny"))
+    (
+        PathBuf::from("/etc/hosts.allow"),
+        PathBuf::from("/etc/hosts.deny"),
+    )
 }
 
 /// tcpd's idiom in inetd.conf: the server field is the wrapper, and the next word is the real program. Returns its
@@ -359,12 +406,18 @@ mod tests {
     const BOTH: Families = Families { v4: true, v6: true };
 
     fn translate(allow: &str, deny: &str, daemon: &str) -> (Lists, Vec<String>) {
-        let files = Memory::default().with("/a", allow).with("/d", deny).with("/list", "192.0.2.1\n#x\n10.\n");
+        let files = Memory::default()
+            .with("/a", allow)
+            .with("/d", deny)
+            .with("/list", "192.0.2.1\n#x\n10.\n");
         let mut notes = Notes::new(true);
         let rules = Rules::read(&files, Path::new("/a"), Path::new("/d"), &mut notes).unwrap();
         let judge = rules.for_daemon(daemon, &files, &mut notes);
         let lists = lists(&judge.prefixes(), BOTH, |net| judge.serves(net));
-        (lists, notes.into_list().iter().map(ToString::to_string).collect())
+        (
+            lists,
+            notes.into_list().iter().map(ToString::to_string).collect(),
+        )
     }
 
     #[test]
@@ -373,12 +426,32 @@ mod tests {
             ("", "", "", ""),
             ("", "ALL: ALL", "", "any"),
             ("in.ftpd: 10.", "ALL: ALL", "10.0.0.0/8", ""),
-            ("other: 10.", "in.ftpd: 10.0.0.0/255.0.0.0", "", "10.0.0.0/8"),
+            (
+                "other: 10.",
+                "in.ftpd: 10.0.0.0/255.0.0.0",
+                "",
+                "10.0.0.0/8",
+            ),
             ("ALL: localhost", "ALL: ALL", "127.0.0.1 ::1", ""),
-            ("ALL: [2001:db8::]/32, 192.0.2.7", "ALL: ALL", "192.0.2.7 2001:db8::/32", ""),
+            (
+                "ALL: [2001:db8::]/32, 192.0.2.7",
+                "ALL: ALL",
+                "192.0.2.7 2001:db8::/32",
+                "",
+            ),
             ("ALL EXCEPT in.ftpd: ALL", "in.ftpd: ALL", "", "any"),
-            ("ALL: 10. EXCEPT 10.1.", "ALL: ALL", "10.0.0.0/8", "10.1.0.0/16"),
-            ("ALL: 10. EXCEPT 10.1. EXCEPT 10.1.2.", "ALL: ALL", "10.0.0.0/8 10.1.2.0/24", "10.1.0.0/16"),
+            (
+                "ALL: 10. EXCEPT 10.1.",
+                "ALL: ALL",
+                "10.0.0.0/8",
+                "10.1.0.0/16",
+            ),
+            (
+                "ALL: 10. EXCEPT 10.1. EXCEPT 10.1.2.",
+                "ALL: ALL",
+                "10.0.0.0/8 10.1.2.0/24",
+                "10.1.0.0/16",
+            ),
             ("ALL: ALL : deny", "", "", "any"),
             ("ALL: /list", "ALL: ALL", "10.0.0.0/8 192.0.2.1", ""),
             ("ALL: \\\n 10.", "ALL: ALL", "10.0.0.0/8", ""),
@@ -399,7 +472,10 @@ mod tests {
             ("in.ftpd@10.0.0.1: ALL", "depends on the server's address"),
             ("ALL: @trusted", "is a netgroup"),
             ("ALL: root@10.0.0.1", "needs an ident look-up"),
-            ("ALL: 10. : spawn /bin/true", "`spawn /bin/true` of this rule is not done"),
+            (
+                "ALL: 10. : spawn /bin/true",
+                "`spawn /bin/true` of this rule is not done",
+            ),
             ("no colon", "has no `:`"),
             ("ALL: /missing", "cannot be read"),
         ] {

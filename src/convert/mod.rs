@@ -5,6 +5,7 @@
 //! original; `emit` lays them out. A new format is one module and one row in [`FORMATS`].
 
 mod access;
+mod collisions;
 mod emit;
 mod entry;
 mod files;
@@ -18,6 +19,8 @@ mod tcpserver;
 mod to_systemd;
 mod xinetd;
 
+#[cfg(test)]
+mod accepted;
 #[cfg(test)]
 mod tests;
 
@@ -47,21 +50,52 @@ pub enum Kind {
 /// The words for `--from`, each with what it means.
 pub const FORMATS: [(&str, Kind, &str); 10] = [
     ("inetd", Kind::Inetd(None), "inetd.conf, dialect detected"),
-    ("openbsd", Kind::Inetd(Some(Dialect::OpenBsd)), "inetd.conf of OpenBSD"),
-    ("debian", Kind::Inetd(Some(Dialect::Debian)), "inetd.conf of Debian's openbsd-inetd"),
-    ("freebsd", Kind::Inetd(Some(Dialect::FreeBsd)), "inetd.conf of FreeBSD"),
-    ("netbsd", Kind::Inetd(Some(Dialect::NetBsd)), "inetd.conf of NetBSD, positional and key=value"),
-    ("inetutils", Kind::Inetd(Some(Dialect::Inetutils)), "inetd.conf of GNU inetutils"),
-    ("busybox", Kind::Inetd(Some(Dialect::Busybox)), "inetd.conf of busybox"),
+    (
+        "openbsd",
+        Kind::Inetd(Some(Dialect::OpenBsd)),
+        "inetd.conf of OpenBSD",
+    ),
+    (
+        "debian",
+        Kind::Inetd(Some(Dialect::Debian)),
+        "inetd.conf of Debian's openbsd-inetd",
+    ),
+    (
+        "freebsd",
+        Kind::Inetd(Some(Dialect::FreeBsd)),
+        "inetd.conf of FreeBSD",
+    ),
+    (
+        "netbsd",
+        Kind::Inetd(Some(Dialect::NetBsd)),
+        "inetd.conf of NetBSD, positional and key=value",
+    ),
+    (
+        "inetutils",
+        Kind::Inetd(Some(Dialect::Inetutils)),
+        "inetd.conf of GNU inetutils",
+    ),
+    (
+        "busybox",
+        Kind::Inetd(Some(Dialect::Busybox)),
+        "inetd.conf of busybox",
+    ),
     ("xinetd", Kind::Xinetd, "xinetd.conf with its includes"),
     ("systemd", Kind::Systemd, ".socket and @.service units"),
-    ("tcpserver", Kind::Tcpserver, "command lines of tcpserver and tcpsvd"),
+    (
+        "tcpserver",
+        Kind::Tcpserver,
+        "command lines of tcpserver and tcpsvd",
+    ),
 ];
 
 impl Kind {
     /// The format of a word for `--from`.
     pub fn from_word(word: &str) -> Option<Self> {
-        FORMATS.iter().find(|(w, _, _)| *w == word).map(|(_, kind, _)| *kind)
+        FORMATS
+            .iter()
+            .find(|(w, _, _)| *w == word)
+            .map(|(_, kind, _)| *kind)
     }
 }
 
@@ -102,6 +136,8 @@ struct Format {
     baseline: Vec<(&'static str, Value)>,
     /// What is different for every service, for the head of the table.
     remarks: &'static [&'static str],
+    /// Of two services on one socket the later one is served.
+    later_wins: bool,
 }
 
 /// Converts files, or directories of files, to a table.
@@ -110,19 +146,31 @@ pub fn convert(options: &Options, files: &dyn Files, paths: &[PathBuf]) -> Outco
     let sources = session.sources(paths);
     let mut kinds: Vec<Kind> = Vec::new();
     for source in &sources {
-        let kind = options.from.or_else(|| detect(&source.path, &source.text.lines));
+        let kind = options
+            .from
+            .or_else(|| detect(&source.path, &source.text.lines));
         match kind {
             // Units of both kinds belong together, and so do several inetd.conf; the rest of `Kind` does not matter.
-            Some(kind) if kinds.iter().all(|k| std::mem::discriminant(k) == std::mem::discriminant(&kind)) => {
+            Some(kind)
+                if kinds
+                    .iter()
+                    .all(|k| std::mem::discriminant(k) == std::mem::discriminant(&kind)) =>
+            {
                 kinds.push(kind);
             }
             Some(_) => {
                 let place = Place::file(&source.path);
-                session.notes.error(&place, "is of another format than the files before it: convert it apart");
+                session.notes.error(
+                    &place,
+                    "is of another format than the files before it: convert it apart",
+                );
             }
             None => {
                 let words: Vec<&str> = FORMATS.iter().map(|(w, _, _)| *w).collect();
-                let text = format!("is of no known format; say which with --from ({})", words.join(", "));
+                let text = format!(
+                    "is of no known format; say which with --from ({})",
+                    words.join(", ")
+                );
                 session.notes.error(&Place::file(&source.path), text);
             }
         }
@@ -160,22 +208,46 @@ pub fn inetd_services(files: &dyn Files, path: &Path) -> Outcome {
 
 /// Lays out the entries and counts.
 fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outcome {
-    let entries = std::mem::take(&mut session.entries);
+    let mut entries = std::mem::take(&mut session.entries);
+    collisions::settle(
+        &mut entries,
+        &session.services,
+        format.later_wins,
+        &mut session.notes,
+    );
     let touched = |e: &&Entry| {
-        let also = e.also.as_ref().is_some_and(|file| session.notes.touch(file, (1, u32::MAX)));
-        also || session.notes.touch(&e.place.file, (e.place.line, e.last_line))
+        let also = e
+            .also
+            .as_ref()
+            .is_some_and(|file| session.notes.touch(file, (1, u32::MAX)));
+        also || session
+            .notes
+            .touch(&e.place.file, (e.place.line, e.last_line))
     };
     let with_notes = entries.iter().filter(touched).count();
-    let left_out: Vec<String> = session.notes.entries_left_out().iter().map(|l| l.name.clone()).collect();
+    let left_out: Vec<String> = session
+        .notes
+        .entries_left_out()
+        .iter()
+        .map(|l| l.name.clone())
+        .collect();
     if entries.is_empty() && !left_out.is_empty() {
-        let place = paths.first().map_or_else(|| Place::file(Path::new("input")), |p| Place::file(p));
-        session.notes.error(&place, "none of its entries can be converted");
+        let place = paths
+            .first()
+            .map_or_else(|| Place::file(Path::new("input")), |p| Place::file(p));
+        session
+            .notes
+            .error(&place, "none of its entries can be converted");
     }
     let exact = entries.len() - with_notes;
     let mut summary = summary(entries.len() + left_out.len(), exact, with_notes, &left_out);
     if session.commented_out > 0 {
         let n = session.commented_out;
-        let (is, stays) = if n == 1 { ("is", "stays") } else { ("are", "stay") };
+        let (is, stays) = if n == 1 {
+            ("is", "stays")
+        } else {
+            ("are", "stay")
+        };
         summary.push_str(&format!("; {n} more {is} commented out and {stays} behind"));
     }
     if session.notes.failed() {
@@ -187,7 +259,11 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
             origins: Vec::new(),
         };
     }
-    let shown: Vec<String> = paths.iter().take(8).map(|p| p.display().to_string()).collect();
+    let shown: Vec<String> = paths
+        .iter()
+        .take(8)
+        .map(|p| p.display().to_string())
+        .collect();
     let mut head = vec![
         format!("Converted by oxinetd from {} ({}).", shown.join(", "), format.name),
         "What the old server did for every service stands in [defaults]; a service says what differs.".to_owned(),
@@ -215,23 +291,39 @@ fn summary(entries: usize, exact: usize, with_notes: usize, left_out: &[String])
         names.sort();
         names.dedup();
         names.truncate(10);
-        text.push_str(&format!(", {} left out ({})", left_out.len(), names.join(", ")));
+        text.push_str(&format!(
+            ", {} left out ({})",
+            left_out.len(),
+            names.join(", ")
+        ));
     }
     text
 }
 
 /// The format of a file, by its name and its first lines that mean something.
 fn detect(path: &Path, lines: &[String]) -> Option<Kind> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
     if ["socket", "service"].contains(&extension) {
         return Some(Kind::Systemd);
     }
-    let lines = || lines.iter().map(|l| l.trim()).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let lines = || {
+        lines
+            .iter()
+            .map(|l| l.trim())
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    };
     if lines().any(|l| l == "[Socket]" || l == "[Unit]") {
         return Some(Kind::Systemd);
     }
     let keyword = |line: &str| {
-        let word = line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        let word = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         ["service", "defaults", "include", "includedir", "{"].contains(&word.as_str())
             && !inetd::looks_like_entry(line)
     };

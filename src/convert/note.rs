@@ -117,7 +117,9 @@ impl Notes {
         if self.lossy {
             self.push(Severity::Note, place, format!("{text}: lost (--lossy)"));
         } else {
-            let text = format!("{text}: an access rule or limit would be lost; --lossy goes on without it");
+            let text = format!(
+                "{text}: an access rule or limit would be lost; --lossy goes on without it"
+            );
             self.push(Severity::Error, place, text);
         }
     }

@@ -42,7 +42,9 @@ impl Services {
             let Ok(port) = port.parse() else { continue };
             for name in std::iter::once(name).chain(words) {
                 // The first line wins, as in getservbyname(3).
-                ports.entry((name.to_owned(), protocol.to_owned())).or_insert(port);
+                ports
+                    .entry((name.to_owned(), protocol.to_owned()))
+                    .or_insert(port);
             }
         }
         Self { ports }

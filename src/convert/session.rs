@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use super::Options;
 use super::access::{Families, lists};
 use super::entry::Entry;
 use super::files::{Files, LARGEST, Text, decode, reason};
 use super::hosts_access::{self, Judge, Rules};
 use super::note::{Notes, Place};
 use super::services::{Port, Services};
-use super::Options;
 
 /// One file of the input.
 #[derive(Debug)]
@@ -41,7 +41,10 @@ impl<'a> Session<'a> {
     const MOST_FILES: u32 = 2000;
 
     pub(super) fn new(options: &'a Options, files: &'a dyn Files) -> Self {
-        let services = options.services.clone().unwrap_or_else(|| PathBuf::from("/etc/services"));
+        let services = options
+            .services
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/etc/services"));
         Self {
             files,
             options,
@@ -61,7 +64,10 @@ impl<'a> Session<'a> {
         for path in paths {
             match self.files.list(path) {
                 Ok(names) => {
-                    for name in names.iter().filter(|n| !n.starts_with('.') && !n.ends_with('~')) {
+                    for name in names
+                        .iter()
+                        .filter(|n| !n.starts_with('.') && !n.ends_with('~'))
+                    {
                         let source = self.read(&path.join(name), None);
                         sources.extend(source.map(|s| Source { listed: true, ..s }));
                     }
@@ -77,7 +83,8 @@ impl<'a> Session<'a> {
         let here = Place::file(path);
         let place = place.unwrap_or(&here);
         if self.files_left == 0 || self.budget == 0 {
-            self.notes.error(place, "too many or too large files in all");
+            self.notes
+                .error(place, "too many or too large files in all");
             return None;
         }
         self.files_left -= 1;
@@ -103,7 +110,11 @@ impl<'a> Session<'a> {
     /// What hosts.allow and hosts.deny say of a daemon. Their lack is a loss, said once.
     pub(super) fn judge(&mut self, daemon: &str, place: &Place) -> Judge {
         if self.wrap.is_none() {
-            let (allow, deny) = self.options.hosts_access.clone().unwrap_or_else(hosts_access::default_paths);
+            let (allow, deny) = self
+                .options
+                .hosts_access
+                .clone()
+                .unwrap_or_else(hosts_access::default_paths);
             let rules = Rules::read(self.files, &allow, &deny, &mut self.notes);
             if rules.is_none() {
                 let text = format!(
@@ -146,7 +157,8 @@ impl<'a> Session<'a> {
             return match name.parse::<u16>() {
                 Ok(port) => Some(port.to_string()),
                 Err(_) => {
-                    self.notes.left_out(place, name, format!("`{name}` is no port"));
+                    self.notes
+                        .left_out(place, name, format!("`{name}` is no port"));
                     None
                 }
             };
@@ -154,12 +166,15 @@ impl<'a> Session<'a> {
         match self.services.port(name, protocol) {
             Port::Listed(_) => Some(name.to_owned()),
             Port::Assigned(port) => {
-                let text = format!("`{name}` is not in /etc/services of this host: written as {port}");
+                let text =
+                    format!("`{name}` is not in /etc/services of this host: written as {port}");
                 self.notes.note(place, text);
                 Some(port.to_string())
             }
             Port::Unknown => {
-                let text = format!("`{name}` is not in /etc/services of this host, so its port is unknown");
+                let text = format!(
+                    "`{name}` is not in /etc/services of this host, so its port is unknown"
+                );
                 self.notes.left_out(place, name, text);
                 None
             }

@@ -15,7 +15,8 @@ const SERVERS: [&str; 2] = ["tcpserver", "tcpsvd"];
 
 /// True for a line that starts one of the servers.
 pub(super) fn looks_like_command(line: &str) -> bool {
-    line.split_whitespace().any(|word| SERVERS.contains(&base_name(word)))
+    line.split_whitespace()
+        .any(|word| SERVERS.contains(&base_name(word)))
 }
 
 /// Reads all scripts.
@@ -25,7 +26,9 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
         // A run script lies in the directory that is named for its service.
         let directory = source.path.parent().and_then(|p| p.file_name());
         let is_run = source.path.file_name().is_some_and(|n| n == "run");
-        let name = directory.filter(|_| is_run).map(|n| n.to_string_lossy().into_owned());
+        let name = directory
+            .filter(|_| is_run)
+            .map(|n| n.to_string_lossy().into_owned());
         let before = session.entries.len() + session.notes.entries_left_out().len();
         let mut lines = source.text.lines.iter().zip(1..);
         while let Some((line, number)) = lines.next() {
@@ -55,7 +58,9 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
         let after = session.entries.len() + session.notes.entries_left_out().len();
         if after == before && !source.text.lines.is_empty() {
             let text = "there is no command line of tcpserver or tcpsvd in it";
-            session.notes.left_out(&Place::file(&source.path), "no command line", text);
+            session
+                .notes
+                .left_out(&Place::file(&source.path), "no command line", text);
         }
     }
     Format {
@@ -66,11 +71,19 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
             ("max_per_source", "unlimited".into()),
             ("over_limit", "queue".into()),
         ],
-        remarks: &["The server handed its own environment to the program; here it is a clean one (`pass_env`)."],
+        remarks: &[
+            "The server handed its own environment to the program; here it is a clean one (`pass_env`).",
+        ],
+        later_wins: false,
     }
 }
 
-fn translate(session: &mut Session<'_>, line: &str, name: Option<&str>, place: &Place) -> Result<Entry, String> {
+fn translate(
+    session: &mut Session<'_>,
+    line: &str,
+    name: Option<&str>,
+    place: &Place,
+) -> Result<Entry, String> {
     let line = line.trim().trim_end_matches("2>&1").trim_end();
     let mut words = split_like_systemd(line)?;
     // Within single quotes all of these are data, but then the script was made by hand, for hands.
@@ -79,7 +92,10 @@ fn translate(session: &mut Session<'_>, line: &str, name: Option<&str>, place: &
     }
     let mut entry = Entry::new(name.unwrap_or_default(), place);
     entry.set("user", "root");
-    let server = words.iter().position(|w| SERVERS.contains(&base_name(w))).unwrap_or_default();
+    let server = words
+        .iter()
+        .position(|w| SERVERS.contains(&base_name(w)))
+        .unwrap_or_default();
     let rest = words.split_off(server);
     before(session, &mut entry, &words)?;
     let Some((server, rest)) = rest.split_first() else {
@@ -103,7 +119,10 @@ fn translate(session: &mut Session<'_>, line: &str, name: Option<&str>, place: &
         if program.contains('/') || program.is_empty() {
             return Err(format!("`{program}` is no absolute path"));
         }
-        session.notes.note(place, format!("`{program}` is no absolute path: it is looked up in PATH, as before"));
+        session.notes.note(
+            place,
+            format!("`{program}` is no absolute path: it is looked up in PATH, as before"),
+        );
     }
     if program.contains("%{") {
         return Err("a program's path cannot hold `%{`".to_owned());
@@ -121,14 +140,17 @@ fn before(session: &mut Session<'_>, entry: &mut Entry, words: &[String]) -> Res
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         let assignment = |w: &str| w.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()));
-        let is_name = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let is_name =
+            |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if let Some((name, value)) = assignment(word).filter(|(n, _)| is_name(n)) {
             entry.set_in("env", &name, literal(&value));
             continue;
         }
         match base_name(word) {
             "exec" | "env" | "-" | "-i" | "nice" if word != "nice" => {}
-            "setuidgid" | "envuidgid" | "chpst" if words.len() > 0 && base_name(word) != "chpst" => {
+            "setuidgid" | "envuidgid" | "chpst"
+                if words.len() > 0 && base_name(word) != "chpst" =>
+            {
                 // envuidgid only names the account; -U takes it.
                 let user = words.next().map_or("", String::as_str);
                 entry.set("user", user);
@@ -149,11 +171,17 @@ fn softlimit<'a>(
     while let Some(option) = words.next_if(|w| w.starts_with('-')) {
         let letter = option.chars().nth(1).unwrap_or('?');
         let attached: String = option.chars().skip(2).collect();
-        let value = if attached.is_empty() { words.next().cloned().unwrap_or_default() } else { attached };
+        let value = if attached.is_empty() {
+            words.next().cloned().unwrap_or_default()
+        } else {
+            attached
+        };
         if value == "=" {
             continue;
         }
-        let number: i64 = value.parse().map_err(|_| format!("softlimit: `{value}` is no number"))?;
+        let number: i64 = value
+            .parse()
+            .map_err(|_| format!("softlimit: `{value}` is no number"))?;
         let names: &[&str] = match letter {
             'm' => &["address_space", "data", "stack", "locked_memory"],
             'a' => &["address_space"],
@@ -166,12 +194,18 @@ fn softlimit<'a>(
             'c' => &["core"],
             't' => &["cpu_time"],
             _ => {
-                session.notes.loss(&entry.place.clone(), format!("`softlimit {option}`"));
+                session
+                    .notes
+                    .loss(&entry.place.clone(), format!("`softlimit {option}`"));
                 continue;
             }
         };
         for name in names {
-            let value = if letter == 't' { format!("{number}s").into() } else { Value::Number(number) };
+            let value = if letter == 't' {
+                format!("{number}s").into()
+            } else {
+                Value::Number(number)
+            };
             entry.set_in("limits", name, value);
         }
     }
@@ -179,12 +213,20 @@ fn softlimit<'a>(
 }
 
 /// Options of the server; returns the words after them.
-fn options(session: &mut Session<'_>, entry: &mut Entry, server: &str, words: &[String]) -> Result<Vec<String>, String> {
+fn options(
+    session: &mut Session<'_>,
+    entry: &mut Entry,
+    server: &str,
+    words: &[String],
+) -> Result<Vec<String>, String> {
     let tcpsvd = server == "tcpsvd";
     let with_value = if tcpsvd { "cCbuliIxt" } else { "cxBguRlbt" };
     let with_value: String = with_value.chars().filter(|c| *c != 'R').collect();
     let place = entry.place.clone();
-    entry.set("max_connections", Value::Number(if tcpsvd { 30 } else { 40 }));
+    entry.set(
+        "max_connections",
+        Value::Number(if tcpsvd { 30 } else { 40 }),
+    );
     let (mut names, mut ident, mut group) = (!tcpsvd, !tcpsvd, None);
     let mut words = words.iter();
     let mut after = Vec::new();
@@ -201,12 +243,22 @@ fn options(session: &mut Session<'_>, entry: &mut Entry, server: &str, words: &[
             let value = if with_value.contains(c) {
                 let attached = chars.as_str().to_owned();
                 chars = "".chars();
-                let next = if attached.is_empty() { words.next().cloned() } else { Some(attached) };
+                let next = if attached.is_empty() {
+                    words.next().cloned()
+                } else {
+                    Some(attached)
+                };
                 next.ok_or_else(|| format!("`-{c}` needs a value"))?
             } else {
                 String::new()
             };
-            let number = || value.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(|| format!("`-{c} {value}` is no number"));
+            let number = || {
+                value
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| format!("`-{c} {value}` is no number"))
+            };
             match c {
                 'q' | 'Q' | 'v' | 'E' | 'O' | 'd' | '1' | 'X' | 'P' | '4' | 'l' => {}
                 'H' => names = false,
@@ -223,7 +275,9 @@ fn options(session: &mut Session<'_>, entry: &mut Entry, server: &str, words: &[
                 'U' => {}
                 'C' => {
                     let (n, message) = value.split_once(':').unwrap_or((&value, ""));
-                    let n: u32 = n.parse().map_err(|_| format!("`-C {value}` is no number"))?;
+                    let n: u32 = n
+                        .parse()
+                        .map_err(|_| format!("`-C {value}` is no number"))?;
                     if n > 0 {
                         entry.set("max_per_source", Value::Number(n.into()));
                     }
@@ -231,10 +285,21 @@ fn options(session: &mut Session<'_>, entry: &mut Entry, server: &str, words: &[
                         entry.set("refuse_message", literal(message));
                     }
                 }
-                'x' | 'i' => session.notes.loss(&place, format!("the rules of `-{c} {value}`")),
-                't' => session.notes.loss(&place, format!("`-t {value}` lets rules expire")),
-                'o' => session.notes.note(&place, "`-o` kept IP options, which the kernel drops anyway"),
-                _ => return Err(format!("`-{c}` is no option of {server} that is understood")),
+                'x' | 'i' => session
+                    .notes
+                    .loss(&place, format!("the rules of `-{c} {value}`")),
+                't' => session
+                    .notes
+                    .loss(&place, format!("`-t {value}` lets rules expire")),
+                'o' => session.notes.note(
+                    &place,
+                    "`-o` kept IP options, which the kernel drops anyway",
+                ),
+                _ => {
+                    return Err(format!(
+                        "`-{c}` is no option of {server} that is understood"
+                    ));
+                }
             }
         }
     }
@@ -257,7 +322,10 @@ fn account(entry: &mut Entry, value: &str, group: &mut Option<String>) {
     if let Some(first) = parts.next() {
         *group = Some(first.to_owned());
     }
-    entry.set("supplementary_groups", parts.map(str::to_owned).collect::<Vec<_>>());
+    entry.set(
+        "supplementary_groups",
+        parts.map(str::to_owned).collect::<Vec<_>>(),
+    );
 }
 
 #[cfg(test)]
@@ -268,7 +336,9 @@ mod tests {
 
     fn run(text: &str) -> Outcome {
         let path = "/service/smtpd/run";
-        let files = Memory::default().with(path, text).with("/etc/services", "smtp 25/tcp\n");
+        let files = Memory::default()
+            .with(path, text)
+            .with("/etc/services", "smtp 25/tcp\n");
         convert(&Options::default(), &files, &[PathBuf::from(path)])
     }
 
@@ -280,7 +350,11 @@ mod tests {
                 0,
                 "[service.smtpd]|listen = \"tcp4:smtp\"|max_connections = 10|user = \"5\"|group = \"6\"|backlog = 50|nodelay = true|command = [\"/var/qmail/bin/qmail-smtpd\", \"a b\"]|argv0 = \"/var/qmail/bin/qmail-smtpd\"",
             ),
-            ("tcpserver 127.0.0.1 25 /bin/x\n", 2, "listen = \"127.0.0.1:25\"|max_connections = 40"),
+            (
+                "tcpserver 127.0.0.1 25 /bin/x\n",
+                2,
+                "listen = \"127.0.0.1:25\"|max_connections = 40",
+            ),
             (
                 "PATH=/x exec softlimit -m 4000000 setuidgid q tcpsvd -C3:busy -E ::1 25 /bin/x\n",
                 0,

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::service::{
-    Address, Cgroup, Keepalive, LogTarget, PerSource, Piece, Preset, Process, Program, Protocol, Resource, Run, Service, Source,
-    Specifier, Stderr, Stdio, Template, UnixKind, UnixName,
+    Address, Cgroup, Keepalive, LogTarget, PerSource, Piece, Preset, Process, Program, Protocol,
+    Resource, Run, Service, Source, Specifier, Stderr, Stdio, Template, UnixKind, UnixName,
 };
 
 /// A unit file.
@@ -30,7 +30,10 @@ pub fn to_systemd(service: &Service) -> (Vec<Unit>, Vec<String>) {
     let program = match &service.run {
         Run::Program(program) => program,
         Run::Builtin(_) => {
-            return (Vec::new(), vec!["a built-in has no program that systemd could start".to_owned()]);
+            return (
+                Vec::new(),
+                vec!["a built-in has no program that systemd could start".to_owned()],
+            );
         }
         Run::Redirect(_) => {
             let text = "write a pair with systemd-socket-proxyd by hand: it takes one connection for all clients";
@@ -43,15 +46,30 @@ pub fn to_systemd(service: &Service) -> (Vec<Unit>, Vec<String>) {
     writer.process(&service.process);
     writer.rest(service);
     let name = &service.name;
-    let (accept, template) = if service.wait { ("no", "") } else { ("yes", "@") };
-    let description = if service.description.is_empty() { name } else { &service.description };
+    let (accept, template) = if service.wait {
+        ("no", "")
+    } else {
+        ("yes", "@")
+    };
+    let description = if service.description.is_empty() {
+        name
+    } else {
+        &service.description
+    };
     let description = description.replace(['\n', '\r'], " ").replace('%', "%%");
     let socket = format!(
         "[Unit]\nDescription={description}\n\n[Socket]\n{}Accept={accept}\n\n[Install]\nWantedBy=sockets.target\n",
         writer.socket
     );
-    let collect = if service.wait { "" } else { "CollectMode=inactive-or-failed\n" };
-    let program = format!("[Unit]\nDescription={description}\n{collect}\n[Service]\n{}", writer.program);
+    let collect = if service.wait {
+        ""
+    } else {
+        "CollectMode=inactive-or-failed\n"
+    };
+    let program = format!(
+        "[Unit]\nDescription={description}\n{collect}\n[Service]\n{}",
+        writer.program
+    );
     let units = vec![
         Unit {
             name: format!("{name}.socket"),
@@ -82,7 +100,8 @@ impl Writer {
     }
 
     fn lost(&mut self, key: &str) {
-        self.notes.push(format!("`{key}` has no counterpart in systemd: left out"));
+        self.notes
+            .push(format!("`{key}` has no counterpart in systemd: left out"));
     }
 
     fn socket(&mut self, service: &Service) {
@@ -97,7 +116,11 @@ impl Writer {
                     if socket.is_ipv6() && socket.ip().is_unspecified() {
                         v6_only = Some(v6_only.unwrap_or(false) || !dual_stack);
                     }
-                    let key = if *protocol == Protocol::Tcp { "ListenStream" } else { "ListenDatagram" };
+                    let key = if *protocol == Protocol::Tcp {
+                        "ListenStream"
+                    } else {
+                        "ListenDatagram"
+                    };
                     (key, socket.to_string())
                 }
                 Address::Unix { kind, name } => {
@@ -112,7 +135,10 @@ impl Writer {
                     };
                     (key, place)
                 }
-                Address::Vsock { cid: u32::MAX, port } => ("ListenStream", format!("vsock::{port}")),
+                Address::Vsock {
+                    cid: u32::MAX,
+                    port,
+                } => ("ListenStream", format!("vsock::{port}")),
                 Address::Vsock { cid, port } => ("ListenStream", format!("vsock:{cid}:{port}")),
                 Address::Inherited { name } => {
                     self.lost(&format!("listen = \"fd:{name}\""));
@@ -144,9 +170,15 @@ impl Writer {
         for (key, value) in [
             ("BindToDevice", options.bind_device.clone()),
             ("DeferAcceptSec", options.defer_accept.map(seconds)),
-            ("IPTOS", options.dscp.map(|d| (u32::from(d) * 4).to_string())),
+            (
+                "IPTOS",
+                options.dscp.map(|d| (u32::from(d) * 4).to_string()),
+            ),
             ("Mark", options.mark.map(|m| m.to_string())),
-            ("ReceiveBuffer", options.receive_buffer.map(|b| b.to_string())),
+            (
+                "ReceiveBuffer",
+                options.receive_buffer.map(|b| b.to_string()),
+            ),
             ("SendBuffer", options.send_buffer.map(|b| b.to_string())),
             ("SocketUser", options.owner.map(|o| o.to_string())),
             ("SocketGroup", options.group.map(|g| g.to_string())),
@@ -155,7 +187,11 @@ impl Writer {
                 self.on_socket(key, value);
             }
         }
-        if service.listen.iter().any(|a| matches!(a, Address::Unix { .. })) {
+        if service
+            .listen
+            .iter()
+            .any(|a| matches!(a, Address::Unix { .. }))
+        {
             self.on_socket("SocketMode", format!("{:04o}", options.mode));
         }
     }
@@ -184,7 +220,11 @@ impl Writer {
             ("hours", !admission.hours.is_empty()),
             ("max_load", admission.max_load.is_some()),
             ("exempt", !admission.exempt.is_empty()),
-            ("source_prefix", admission.source_prefix != (32, 128) && admission.max_per_source != PerSource::Unlimited),
+            (
+                "source_prefix",
+                admission.source_prefix != (32, 128)
+                    && admission.max_per_source != PerSource::Unlimited,
+            ),
             ("rate_per_source", admission.rate_per_source.is_some()),
             ("pause", admission.pause.is_some()),
             ("refuse_message", admission.refuse_message.is_some()),
@@ -205,7 +245,9 @@ impl Writer {
                     Source::Net(net) => words.push(net.to_string()),
                     Source::Any => words.push("any".to_owned()),
                     Source::Loopback => words.push("localhost".to_owned()),
-                    Source::Private => words.push("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 link-local".to_owned()),
+                    Source::Private => words.push(
+                        "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 link-local".to_owned(),
+                    ),
                     Source::Local | Source::Uid(_) | Source::Gid(_) | Source::File(_) => {
                         self.notes.push("`allow` or `deny` by uid, gid, list file or `local` cannot be written: left out".to_owned());
                     }
@@ -232,7 +274,11 @@ impl Writer {
     fn program(&mut self, service: &Service, program: &Program) {
         let base = program.path.rsplit('/').next().unwrap_or_default();
         // `:` keeps systemd from expanding `$`; `-`: a status other than 0 is no failure of the service.
-        let at = if program.argv0 == base || program.argv0 == program.path { "" } else { "@" };
+        let at = if program.argv0 == base || program.argv0 == program.path {
+            ""
+        } else {
+            "@"
+        };
         let mut line = format!("-:{at}{}", word(&program.path));
         if !at.is_empty() {
             let _ = write!(line, " {}", word(&program.argv0));
@@ -291,7 +337,10 @@ impl Writer {
             }
         }
         if process.working_directory != "/" {
-            self.on_program("WorkingDirectory", process.working_directory.replace('%', "%%"));
+            self.on_program(
+                "WorkingDirectory",
+                process.working_directory.replace('%', "%%"),
+            );
         }
         if let Some(root) = &process.root_directory {
             self.on_program("RootDirectory", root.replace('%', "%%"));
@@ -367,8 +416,14 @@ impl Writer {
             if !sandbox.allow_32bit {
                 self.on_program("SystemCallArchitectures", "native");
             }
-            let name = if sandbox.preset == Preset::Jail { "jail" } else { "strict" };
-            self.notes.push(format!("`sandbox = \"{name}\"` is written as systemd's nearest settings: compare them"));
+            let name = if sandbox.preset == Preset::Jail {
+                "jail"
+            } else {
+                "strict"
+            };
+            self.notes.push(format!(
+                "`sandbox = \"{name}\"` is written as systemd's nearest settings: compare them"
+            ));
         }
         for (key, paths) in [
             ("ReadOnlyPaths", &sandbox.read_only),
@@ -399,13 +454,22 @@ impl Writer {
         for (key, given) in [
             ("idle_timeout", deadlines.idle.is_some()),
             ("first_byte_timeout", deadlines.first_byte.is_some()),
-            ("on_disconnect", deadlines.on_disconnect != crate::service::OnDisconnect::Ignore),
+            (
+                "on_disconnect",
+                deadlines.on_disconnect != crate::service::OnDisconnect::Ignore,
+            ),
             ("linger", deadlines.linger.is_some()),
             ("banner", service.banner.is_some()),
             ("cache", service.cache.is_some()),
             ("proxy_protocol", service.proxy.is_some()),
             ("transcript", service.transcript.is_some()),
-            ("log_to", service.log_to.as_ref().is_some_and(|t| *t != LogTarget::Journal)),
+            (
+                "log_to",
+                service
+                    .log_to
+                    .as_ref()
+                    .is_some_and(|t| *t != LogTarget::Journal),
+            ),
             ("enabled = false", !service.enabled),
         ] {
             if given {
@@ -416,13 +480,18 @@ impl Writer {
 }
 
 fn seconds(time: Duration) -> String {
-    if time.subsec_millis() == 0 { format!("{}s", time.as_secs()) } else { format!("{}ms", time.as_millis()) }
+    if time.subsec_millis() == 0 {
+        format!("{}s", time.as_secs())
+    } else {
+        format!("{}ms", time.as_millis())
+    }
 }
 
 /// A word for a setting of words: quoted where it must be, `%` doubled.
 fn word(text: &str) -> String {
     let text = text.replace('%', "%%");
-    let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\;".contains(c));
+    let plain = !text.is_empty()
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\;".contains(c));
     if plain {
         return text;
     }

@@ -24,8 +24,14 @@ pub(super) struct Protocol {
     pub(super) guessed: bool,
 }
 
-const V4: Families = Families { v4: true, v6: false };
-const V6: Families = Families { v4: false, v6: true };
+const V4: Families = Families {
+    v4: true,
+    v6: false,
+};
+const V6: Families = Families {
+    v4: false,
+    v6: true,
+};
 const BOTH: Families = Families { v4: true, v6: true };
 
 /// Reads a protocol field. An error names the left-out kind and the reason.
@@ -33,7 +39,10 @@ pub(super) fn protocol(text: &str, traits: Traits) -> Result<Protocol, (String, 
     let mut parts = text.split(',');
     let word = parts.next().unwrap_or_default();
     if word.starts_with("rpc/") {
-        return Err(("rpc".to_owned(), format!("`{text}`: oxinetd does not offer Sun RPC")));
+        return Err((
+            "rpc".to_owned(),
+            format!("`{text}`: oxinetd does not offer Sun RPC"),
+        ));
     }
     let mut buffers = Vec::new();
     for part in parts {
@@ -41,12 +50,23 @@ pub(super) fn protocol(text: &str, traits: Traits) -> Result<Protocol, (String, 
         let key = match key {
             "sndbuf" => "send_buffer",
             "rcvbuf" => "receive_buffer",
-            _ => return Err((text.to_owned(), format!("`{part}` is no option of a protocol"))),
+            _ => {
+                return Err((
+                    text.to_owned(),
+                    format!("`{part}` is no option of a protocol"),
+                ));
+            }
         };
-        let size = size(value).ok_or_else(|| (text.to_owned(), format!("`{part}`: the size is no number")))?;
+        let size = size(value)
+            .ok_or_else(|| (text.to_owned(), format!("`{part}`: the size is no number")))?;
         buffers.push((key, size));
     }
-    let unknown = || (text.to_owned(), format!("`{word}` is no protocol that can be served"));
+    let unknown = || {
+        (
+            text.to_owned(),
+            format!("`{word}` is no protocol that can be served"),
+        )
+    };
     let (transport, suffix) = match word {
         "unix" | "local" => (Transport::Unix, ""),
         _ => match (word.strip_prefix("tcp"), word.strip_prefix("udp")) {
@@ -117,7 +137,9 @@ pub(super) fn service(text: &str, default: Option<&str>) -> Service {
         Some((hosts, name)) => (Some(hosts), name),
         None => (default, text),
     };
-    let hosts = hosts.filter(|h| *h != "*").map(|h| h.split(',').map(unbracket).collect());
+    let hosts = hosts
+        .filter(|h| *h != "*")
+        .map(|h| h.split(',').map(unbracket).collect());
     Service {
         hosts: hosts.unwrap_or_default(),
         name: name.to_owned(),
@@ -126,12 +148,23 @@ pub(super) fn service(text: &str, default: Option<&str>) -> Service {
 }
 
 fn unbracket(host: &str) -> String {
-    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).to_owned()
+    host.strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host)
+        .to_owned()
 }
 
 /// Values for `listen`, and what is wrong with the hosts that have none. An error: none has one.
-pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Result<(Vec<String>, Vec<String>), String> {
-    let plain = if protocol.transport == Transport::Udp { "udp" } else { "tcp" };
+pub(super) fn listen(
+    protocol: &Protocol,
+    hosts: &[String],
+    port: &str,
+) -> Result<(Vec<String>, Vec<String>), String> {
+    let plain = if protocol.transport == Transport::Udp {
+        "udp"
+    } else {
+        "tcp"
+    };
     let family = match (protocol.families.v4, protocol.families.v6) {
         (true, false) => "4",
         (false, true) => "6",
@@ -139,7 +172,11 @@ pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Resul
     };
     if hosts.is_empty() || hosts.iter().any(|h| h == "*") {
         let short = plain == "tcp" && family.is_empty();
-        let all = if short { port.to_owned() } else { format!("{plain}{family}:{port}") };
+        let all = if short {
+            port.to_owned()
+        } else {
+            format!("{plain}{family}:{port}")
+        };
         return Ok((vec![all], Vec::new()));
     }
     let one = |host: &String| -> Result<String, String> {
@@ -147,7 +184,10 @@ pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Resul
         // A scope such as fe80::1%eth0 is part of the address.
         let literal = host.split('%').next().unwrap_or_default().parse::<IpAddr>();
         match literal {
-            Ok(ip) if ip.is_ipv4() && !protocol.families.v4 || ip.is_ipv6() && !protocol.families.v6 => {
+            Ok(ip)
+                if ip.is_ipv4() && !protocol.families.v4
+                    || ip.is_ipv6() && !protocol.families.v6 =>
+            {
                 Err(format!("`{host}` is no address of this protocol"))
             }
             Ok(IpAddr::V4(_)) => Ok(format!("{prefix}{host}:{port}")),
@@ -165,14 +205,23 @@ pub(super) fn listen(protocol: &Protocol, hosts: &[String], port: &str) -> Resul
             Err(why) => wrong.push(why),
         }
     }
-    if places.is_empty() { Err(wrong.join(", ")) } else { Ok((places, wrong)) }
+    if places.is_empty() {
+        Err(wrong.join(", "))
+    } else {
+        Ok((places, wrong))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn places(text: &str, proto: &str, dialect: Option<Dialect>, default: Option<&str>) -> Result<String, String> {
+    fn places(
+        text: &str,
+        proto: &str,
+        dialect: Option<Dialect>,
+        default: Option<&str>,
+    ) -> Result<String, String> {
         let protocol = protocol(proto, Traits::of(dialect)).map_err(|e| e.1)?;
         let service = service(text, default);
         listen(&protocol, &service.hosts, &service.name).map(|(l, _)| l.join(" "))
@@ -190,17 +239,37 @@ mod tests {
             ("ftp", "tcp6", Some(Busybox), "ftp"),
             ("69", "udp", Some(Debian), "udp:69"),
             ("69", "udp4", Some(Debian), "udp4:69"),
-            ("127.0.0.1:comsat", "udp", Some(OpenBsd), "udp:127.0.0.1:comsat"),
+            (
+                "127.0.0.1:comsat",
+                "udp",
+                Some(OpenBsd),
+                "udp:127.0.0.1:comsat",
+            ),
             ("[::1]:comsat", "udp6", Some(OpenBsd), "udp:[::1]:comsat"),
             ("::1:echo", "tcp6", Some(Dialect::Inetutils), "[::1]:echo"),
-            ("a.example,10.0.0.1:22", "tcp", Some(OpenBsd), "tcp4:a.example:22 10.0.0.1:22"),
+            (
+                "a.example,10.0.0.1:22",
+                "tcp",
+                Some(OpenBsd),
+                "tcp4:a.example:22 10.0.0.1:22",
+            ),
             ("*:22", "tcp4", Some(OpenBsd), "tcp4:22"),
             ("10.0.0.1,[::1]:22", "tcp4", Some(OpenBsd), "10.0.0.1:22"),
         ] {
-            assert_eq!(places(text, proto, dialect, None).as_deref(), Ok(expected), "{text} {proto}");
+            assert_eq!(
+                places(text, proto, dialect, None).as_deref(),
+                Ok(expected),
+                "{text} {proto}"
+            );
         }
-        assert_eq!(places("22", "tcp", Some(OpenBsd), Some("10.0.0.1")).unwrap(), "10.0.0.1:22");
-        assert_eq!(places("*:22", "tcp", Some(OpenBsd), Some("10.0.0.1")).unwrap(), "tcp4:22");
+        assert_eq!(
+            places("22", "tcp", Some(OpenBsd), Some("10.0.0.1")).unwrap(),
+            "10.0.0.1:22"
+        );
+        assert_eq!(
+            places("*:22", "tcp", Some(OpenBsd), Some("10.0.0.1")).unwrap(),
+            "tcp4:22"
+        );
         assert!(places("10.0.0.1:22", "tcp6", Some(OpenBsd), None).is_err());
         assert!(places("x", "rpc/udp", Some(OpenBsd), None).is_err());
         assert!(places("x", "tcp/ttcp", Some(FreeBsd), None).is_err());
@@ -208,8 +277,18 @@ mod tests {
 
     #[test]
     fn buffers_and_owners() {
-        let p = protocol("tcp,sndbuf=16k,rcvbuf=1024", Traits::of(Some(Dialect::NetBsd))).unwrap();
-        assert_eq!(p.buffers, [("send_buffer", "16K".to_owned()), ("receive_buffer", "1024".to_owned())]);
+        let p = protocol(
+            "tcp,sndbuf=16k,rcvbuf=1024",
+            Traits::of(Some(Dialect::NetBsd)),
+        )
+        .unwrap();
+        assert_eq!(
+            p.buffers,
+            [
+                ("send_buffer", "16K".to_owned()),
+                ("receive_buffer", "1024".to_owned())
+            ]
+        );
         assert!(protocol("tcp,sndbuf=1x", Traits::of(None)).is_err());
         let s = service(":news:uucp:200:/var/run/x", None);
         assert_eq!(s.name, "/var/run/x");

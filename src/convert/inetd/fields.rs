@@ -114,8 +114,16 @@ mod tests {
             ("nowait:40", Some(NetBsd), Ok(minute(40))),
             ("nowait:40", Some(Debian), Err(())),
             ("nowait/10", Some(FreeBsd), Ok(children(10, None, None))),
-            ("nowait/10/10/5", Some(FreeBsd), Ok(children(10, Some(10), Some(5)))),
-            ("nowait/0/60", Some(FreeBsd), Ok(children(0, Some(60), None))),
+            (
+                "nowait/10/10/5",
+                Some(FreeBsd),
+                Ok(children(10, Some(10), Some(5))),
+            ),
+            (
+                "nowait/0/60",
+                Some(FreeBsd),
+                Ok(children(0, Some(60), None)),
+            ),
             ("nowait/10", Some(NetBsd), Err(())),
             ("nowait/1/2/3/4", None, Err(())),
             ("nowait.x", None, Err(())),
@@ -146,7 +154,11 @@ mod tests {
                 group: group.map(str::to_owned),
                 class: class.map(str::to_owned),
             };
-            assert_eq!(user(text, Traits::of(dialect)), expected, "{text} {dialect:?}");
+            assert_eq!(
+                user(text, Traits::of(dialect)),
+                expected,
+                "{text} {dialect:?}"
+            );
         }
     }
 }

@@ -19,7 +19,12 @@ pub(super) fn starts(line: &str) -> bool {
 }
 
 /// Reads the entry, or the entries, that begin on a line. Returns the index of the line after them.
-pub(super) fn read(lines: &[String], from: usize, file: &Rc<Path>, notes: &mut Notes) -> (Vec<Raw>, usize) {
+pub(super) fn read(
+    lines: &[String],
+    from: usize,
+    file: &Rc<Path>,
+    notes: &mut Notes,
+) -> (Vec<Raw>, usize) {
     let mut raws = Vec::new();
     let mut tokens = Tokens::new(lines, from);
     loop {
@@ -48,7 +53,11 @@ pub(super) fn read(lines: &[String], from: usize, file: &Rc<Path>, notes: &mut N
             let rest = tokens.rest().trim();
             if !rest.is_empty() && !rest.starts_with('#') {
                 let place = Place::new(file, line_number(tokens.line));
-                notes.left_out(&place, "key=value", format!("`{rest}` after the `;` is no entry"));
+                notes.left_out(
+                    &place,
+                    "key=value",
+                    format!("`{rest}` after the `;` is no entry"),
+                );
             }
             return (raws, tokens.line + 1);
         }
@@ -83,7 +92,9 @@ fn entry(tokens: &mut Tokens<'_>) -> Result<(String, bool, Pairs), String> {
                 Token::Word(_) => return Err(format!("`{key}` has too many values")),
                 Token::Comma => break tokens.next()?,
                 Token::Semicolon => break Token::Semicolon,
-                Token::Equals => return Err(format!("a `,` is missing after the values of `{key}`")),
+                Token::Equals => {
+                    return Err(format!("a `,` is missing after the values of `{key}`"));
+                }
             }
         };
         pairs.push((key, values));
@@ -111,7 +122,10 @@ impl<'a> Tokens<'a> {
 
     /// What is left of the line.
     fn rest(&self) -> &'a str {
-        self.lines.get(self.line).and_then(|l| l.get(self.at..)).unwrap_or_default()
+        self.lines
+            .get(self.line)
+            .and_then(|l| l.get(self.at..))
+            .unwrap_or_default()
     }
 
     fn next(&mut self) -> Result<Token, String> {
@@ -176,7 +190,10 @@ fn quoted(
                     Some((_, 'x')) => {
                         let digit = |c: Option<(usize, char)>| c.and_then(|(_, c)| c.to_digit(16));
                         let (high, low) = (digit(chars.next()), digit(chars.next()));
-                        let code = high.zip(low).map(|(h, l)| h * 16 + l).filter(|n| (1..0x80).contains(n));
+                        let code = high
+                            .zip(low)
+                            .map(|(h, l)| h * 16 + l)
+                            .filter(|n| (1..0x80).contains(n));
                         char::from_u32(code.ok_or("a bad `\\x` in quotes")?).unwrap_or(' ')
                     }
                     _ => return Err("an unknown escape in quotes".to_owned()),
@@ -197,17 +214,30 @@ mod tests {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let mut notes = Notes::new(false);
         let (raws, next) = read(&lines, 0, &Rc::from(Path::new("f")), &mut notes);
-        (raws, next, notes.into_list().iter().map(ToString::to_string).collect())
+        (
+            raws,
+            next,
+            notes.into_list().iter().map(ToString::to_string).collect(),
+        )
     }
 
     #[test]
     fn pairs_over_lines_with_comments_and_quotes() {
-        let (raws, next, notes) =
-            parse("5432 on # c\n\tprotocol = udp,\n args = \"a b\"'c' d\\e \"\\x41\\n\";x off user = y; # z\nnext\n");
+        let (raws, next, notes) = parse(
+            "5432 on # c\n\tprotocol = udp,\n args = \"a b\"'c' d\\e \"\\x41\\n\";x off user = y; # z\nnext\n",
+        );
         assert_eq!((raws.len(), next), (2, 3));
-        let Body::Pairs(service, pairs) = &raws[0].body else { panic!() };
+        let Body::Pairs(service, pairs) = &raws[0].body else {
+            panic!()
+        };
         assert_eq!(service, "5432");
-        assert_eq!(pairs[1], ("args".into(), vec!["a bc".into(), "d\\e".into(), "A\n".into()]));
+        assert_eq!(
+            pairs[1],
+            (
+                "args".into(),
+                vec!["a bc".into(), "d\\e".into(), "A\n".into()]
+            )
+        );
         assert!(!raws[0].off && raws[1].off);
         assert_eq!((raws[0].place.line, raws[0].last_line), (1, 3));
         assert_eq!(notes, [""; 0]);

@@ -38,7 +38,13 @@ const OFF: &str = "#<off>#";
 const DEEPEST_INCLUDE: u32 = 8;
 
 /// Reads one file and what it includes.
-pub(super) fn read(session: &mut Session<'_>, path: &Path, text: &Text, traits: Traits, depth: u32) -> Vec<Raw> {
+pub(super) fn read(
+    session: &mut Session<'_>,
+    path: &Path,
+    text: &Text,
+    traits: Traits,
+    depth: u32,
+) -> Vec<Raw> {
     let mut reader = Reader {
         session,
         file: Rc::from(path),
@@ -95,7 +101,9 @@ impl Reader<'_, '_> {
     /// An IPsec policy is the only comment that means something.
     fn comment(&mut self, line: &str, place: &Place) {
         let Some(policy) = line.strip_prefix("#@").map(str::trim) else {
-            self.session.commented_out += usize::from(super::looks_like_entry(line.trim_start_matches(['#', ' ', '\t'])));
+            self.session.commented_out += usize::from(super::looks_like_entry(
+                line.trim_start_matches(['#', ' ', '\t']),
+            ));
             return;
         };
         let heeded = match self.traits.dialect {
@@ -195,16 +203,25 @@ impl Reader<'_, '_> {
 
     fn include(&mut self, pattern: &str, place: &Place) {
         if self.depth >= DEEPEST_INCLUDE {
-            self.session.notes.error(place, "includes are nested too deep, or in a circle");
+            self.session
+                .notes
+                .error(place, "includes are nested too deep, or in a circle");
             return;
         }
         let base = self.file.parent().unwrap_or(Path::new("/"));
         let full = base.join(pattern);
-        let name = full.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = full
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let directory = full.parent().unwrap_or(base).to_owned();
         let paths = if name.contains(['*', '?', '[']) {
             let names = self.session.files.list(&directory).unwrap_or_default();
-            names.iter().filter(|n| glob(&name, n)).map(|n| directory.join(n)).collect()
+            names
+                .iter()
+                .filter(|n| glob(&name, n))
+                .map(|n| directory.join(n))
+                .collect()
         } else {
             vec![full]
         };
@@ -255,7 +272,11 @@ fn glob(pattern: &str, name: &str) -> bool {
 pub(super) fn split(line: &str, quoting: Quoting) -> Result<Vec<String>, &'static str> {
     let blank = |c: char| c == ' ' || c == '\t' || c == '\r';
     if quoting == Quoting::None {
-        return Ok(line.split(blank).filter(|w| !w.is_empty()).map(str::to_owned).collect());
+        return Ok(line
+            .split(blank)
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect());
     }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -271,7 +292,9 @@ pub(super) fn split(line: &str, quoting: Quoting) -> Result<Vec<String>, &'stati
             loop {
                 match chars.next() {
                     Some(end) if end == c => break,
-                    Some('\\') if quoting == Quoting::ShellEscapes && c == '"' => word.extend(chars.next()),
+                    Some('\\') if quoting == Quoting::ShellEscapes && c == '"' => {
+                        word.extend(chars.next())
+                    }
                     Some(inner) => word.push(inner),
                     None => return Err("a quote is not closed"),
                 }
@@ -294,15 +317,25 @@ mod tests {
     fn each_dialect_quotes_in_its_own_way() {
         let line = "a 'b c' \"d\\\"e\" f'g h'";
         for (quoting, expected) in [
-            (Quoting::None, Ok(vec!["a", "'b", "c'", "\"d\\\"e\"", "f'g", "h'"])),
+            (
+                Quoting::None,
+                Ok(vec!["a", "'b", "c'", "\"d\\\"e\"", "f'g", "h'"]),
+            ),
             (Quoting::Whole, Ok(vec!["a", "b c", "d\\e\"", "f'g", "h'"])),
             (Quoting::Shell, Err(())),
             (Quoting::ShellEscapes, Ok(vec!["a", "b c", "d\"e", "fg h"])),
         ] {
             let got = split(line, quoting).map_err(|_| ());
-            assert_eq!(got, expected.map(|w| w.iter().map(ToString::to_string).collect()), "{quoting:?}");
+            assert_eq!(
+                got,
+                expected.map(|w| w.iter().map(ToString::to_string).collect()),
+                "{quoting:?}"
+            );
         }
-        assert_eq!(split("a 'b c' d'e f'", Quoting::Whole).unwrap(), ["a", "b c", "d'e", "f'"]);
+        assert_eq!(
+            split("a 'b c' d'e f'", Quoting::Whole).unwrap(),
+            ["a", "b c", "d'e", "f'"]
+        );
         assert_eq!(split("a '' b", Quoting::Shell).unwrap(), ["a", "", "b"]);
     }
 

@@ -123,7 +123,11 @@ pub(super) fn split_like_systemd(line: &str) -> Result<Vec<String>, &'static str
 }
 
 /// Reads all files.
-pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>, dialect: Option<Dialect>) -> Format {
+pub(super) fn read(
+    session: &mut Session<'_>,
+    sources: Vec<Source>,
+    dialect: Option<Dialect>,
+) -> Format {
     let seen = || sources.iter().find_map(|s| self::dialect(&s.text.lines));
     let traits = Traits::of(dialect.or_else(seen));
     for source in sources {
@@ -134,14 +138,21 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>, dialect: Opt
         }
         let raws = lines::read(session, &source.path, &source.text, traits, 0);
         let paired = translate::has_ipv6_lines(&raws);
-        let mut translator = translate::Translator::new(session, traits, source.text.latin1, paired);
+        let mut translator =
+            translate::Translator::new(session, traits, source.text.latin1, paired);
         for raw in &raws {
             translator.entry(raw);
         }
     }
-    let rate = traits.starts_per_minute.map_or("off".to_owned(), |n| format!("{n}/min"));
+    let rate = traits
+        .starts_per_minute
+        .map_or("off".to_owned(), |n| format!("{n}/min"));
     // FreeBSD leaves clients in the queue, all others close what they cannot serve.
-    let over_limit = if traits.is(Dialect::FreeBsd) { "queue" } else { "refuse" };
+    let over_limit = if traits.is(Dialect::FreeBsd) {
+        "queue"
+    } else {
+        "refuse"
+    };
     let mut baseline: Vec<(&'static str, Value)> = vec![
         ("sandbox", "none".into()),
         ("stderr", "client".into()),
@@ -157,7 +168,10 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>, dialect: Opt
     Format {
         name: traits.name.to_owned(),
         baseline,
-        remarks: &["inetd handed its own environment to every program; here it is a clean one (`pass_env`)."],
+        remarks: &[
+            "inetd handed its own environment to every program; here it is a clean one (`pass_env`).",
+        ],
+        later_wins: true,
     }
 }
 
@@ -180,19 +194,22 @@ pub(super) fn dialect(lines: &[String]) -> Option<Dialect> {
     if any(&|l| l.trim_start().starts_with(".include")) || any(&|l| keyvalue::starts(l)) {
         return Some(Dialect::NetBsd);
     }
-    lines.iter().filter(|l| looks_like_entry(l)).find_map(|line| {
-        let mut words = line.split_whitespace().skip(2);
-        let (protocol, wait, user) = (words.next()?, words.next()?, words.next()?);
-        if wait.contains('/') || user.contains('/') {
-            Some(Dialect::FreeBsd)
-        } else if wait.contains(':') {
-            Some(Dialect::NetBsd)
-        } else if protocol.ends_with("6only") {
-            Some(Dialect::Inetutils)
-        } else {
-            None
-        }
-    })
+    lines
+        .iter()
+        .filter(|l| looks_like_entry(l))
+        .find_map(|line| {
+            let mut words = line.split_whitespace().skip(2);
+            let (protocol, wait, user) = (words.next()?, words.next()?, words.next()?);
+            if wait.contains('/') || user.contains('/') {
+                Some(Dialect::FreeBsd)
+            } else if wait.contains(':') {
+                Some(Dialect::NetBsd)
+            } else if protocol.ends_with("6only") {
+                Some(Dialect::Inetutils)
+            } else {
+                None
+            }
+        })
 }
 
 /// A positional or key=value entry, or the `address:` line.
@@ -204,7 +221,12 @@ pub(super) fn looks_like_entry(line: &str) -> bool {
     let fourth = words.next().unwrap_or_default();
     let socket_type = ["stream", "dgram", "raw", "rdm", "seqpacket"]
         .iter()
-        .any(|t| second == *t || second.strip_prefix(t).is_some_and(|rest| rest.starts_with([',', ':'])));
+        .any(|t| {
+            second == *t
+                || second
+                    .strip_prefix(t)
+                    .is_some_and(|rest| rest.starts_with([',', ':']))
+        });
     let wait = fourth.starts_with("wait") || fourth.starts_with("nowait");
     (socket_type && !third.is_empty() && wait)
         || keyvalue::starts(line)
@@ -220,12 +242,24 @@ mod tests {
     fn the_dialect_is_read_off_what_only_one_of_them_has() {
         for (text, expected) in [
             ("# $FreeBSD: x $\n", Some(Dialect::FreeBsd)),
-            ("#<off># x stream tcp nowait root /x x\n", Some(Dialect::Debian)),
-            ("x stream tcp nowait/10/10/5 root /x x", Some(Dialect::FreeBsd)),
-            ("x stream tcp nowait root/daemon /x x", Some(Dialect::FreeBsd)),
+            (
+                "#<off># x stream tcp nowait root /x x\n",
+                Some(Dialect::Debian),
+            ),
+            (
+                "x stream tcp nowait/10/10/5 root /x x",
+                Some(Dialect::FreeBsd),
+            ),
+            (
+                "x stream tcp nowait root/daemon /x x",
+                Some(Dialect::FreeBsd),
+            ),
             ("x stream tcp nowait:40 root /x x", Some(Dialect::NetBsd)),
             ("x on protocol = tcp;", Some(Dialect::NetBsd)),
-            ("x stream tcp6only nowait root /x x", Some(Dialect::Inetutils)),
+            (
+                "x stream tcp6only nowait root /x x",
+                Some(Dialect::Inetutils),
+            ),
             ("x stream tcp nowait.40 root /x x", None),
             ("x stream tcp nowait root /x -a/b", None),
         ] {

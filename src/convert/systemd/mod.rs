@@ -16,21 +16,42 @@ use super::session::{Session, Source};
 
 /// Reads the sockets and finds the service of each.
 pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
-    let units: Vec<Unit> = sources.iter().map(|s| Unit::parse(&s.path, &s.text.lines)).collect();
+    let units: Vec<Unit> = sources
+        .iter()
+        .map(|s| Unit::parse(&s.path, &s.text.lines))
+        .collect();
     let mut served: Vec<String> = Vec::new();
     for socket in units.iter().filter(|u| u.is_socket()) {
         served.extend(pair(session, socket, &units));
     }
-    for service in units.iter().filter(|u| !u.is_socket() && !served.contains(&u.name)) {
-        let stem = service.name.trim_end_matches(".service").trim_end_matches('@');
+    for service in units
+        .iter()
+        .filter(|u| !u.is_socket() && !served.contains(&u.name))
+    {
+        let stem = service
+            .name
+            .trim_end_matches(".service")
+            .trim_end_matches('@');
         let path = service.path.with_file_name(format!("{stem}.socket"));
-        match session.files.read(&path).is_ok().then(|| session.read(&path, None)).flatten() {
+        match session
+            .files
+            .read(&path)
+            .is_ok()
+            .then(|| session.read(&path, None))
+            .flatten()
+        {
             Some(source) => {
-                pair(session, &Unit::parse(&source.path, &source.text.lines), &units);
+                pair(
+                    session,
+                    &Unit::parse(&source.path, &source.text.lines),
+                    &units,
+                );
             }
             None => {
                 let text = format!("{} has no socket unit beside it", service.name);
-                session.notes.left_out(&Place::file(&service.path), &service.name, text);
+                session
+                    .notes
+                    .left_out(&Place::file(&service.path), &service.name, text);
             }
         }
     }
@@ -45,14 +66,19 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
     Format {
         name: "systemd units".to_owned(),
         baseline,
-        remarks: &["A socket unit fails for good when too many come at once (TriggerLimit); a service here never does."],
+        remarks: &[
+            "A socket unit fails for good when too many come at once (TriggerLimit); a service here never does.",
+        ],
+        later_wins: false,
     }
 }
 
 /// Converts a socket unit; returns the name of the service unit that it used.
 fn pair(session: &mut Session<'_>, socket: &Unit, units: &[Unit]) -> Option<String> {
     let stem = socket.name.trim_end_matches(".socket").to_owned();
-    let accept = socket.last("Socket", "Accept").is_some_and(|s| yes(&s.value));
+    let accept = socket
+        .last("Socket", "Accept")
+        .is_some_and(|s| yes(&s.value));
     let name = match socket.last("Socket", "Service") {
         Some(setting) if !accept => setting.value.clone(),
         _ if accept => format!("{stem}@.service"),
@@ -67,7 +93,11 @@ fn pair(session: &mut Session<'_>, socket: &Unit, units: &[Unit]) -> Option<Stri
         Some(Unit::parse(&source.path, &source.text.lines))
     });
     let Some(service) = service else {
-        session.notes.left_out(&place, &stem, format!("`{name}` is not beside {}", socket.name));
+        session.notes.left_out(
+            &place,
+            &stem,
+            format!("`{name}` is not beside {}", socket.name),
+        );
         return None;
     };
     let mut entry = Entry::new(&stem, &Place::new(&place.file, 1));
@@ -76,10 +106,14 @@ fn pair(session: &mut Session<'_>, socket: &Unit, units: &[Unit]) -> Option<Stri
     entry.original.clone_from(&socket.original);
     entry.original.push(String::new());
     entry.original.extend(service.original.iter().cloned());
-    if let Some(setting) = socket.last("Unit", "Description").or_else(|| service.last("Unit", "Description")) {
+    if let Some(setting) = socket
+        .last("Unit", "Description")
+        .or_else(|| service.last("Unit", "Description"))
+    {
         entry.set("description", setting.value.clone());
     }
-    let complete = socket::socket(session, &mut entry, socket, accept) && program(session, &mut entry, &service, accept);
+    let complete = socket::socket(session, &mut entry, socket, accept)
+        && program(session, &mut entry, &service, accept);
     if complete {
         session.entries.push(entry);
     }
@@ -113,7 +147,9 @@ const WITHOUT_MEANING: [&str; 17] = [
 ];
 
 fn program(session: &mut Session<'_>, entry: &mut Entry, service: &Unit, accept: bool) -> bool {
-    let standard_input = service.last("Service", "StandardInput").map(|s| s.value.as_str());
+    let standard_input = service
+        .last("Service", "StandardInput")
+        .map(|s| s.value.as_str());
     let on_stdio = standard_input == Some("socket");
     if !on_stdio {
         entry.set("stdio", "listen_fds");
@@ -126,7 +162,9 @@ fn program(session: &mut Session<'_>, entry: &mut Entry, service: &Unit, accept:
     entry.set("stderr", if on_stdio { "client" } else { "log" });
     let Some(start) = service.last("Service", "ExecStart") else {
         let text = format!("{} has no ExecStart=", service.name);
-        session.notes.left_out(&Place::file(&service.path), &entry.name, text);
+        session
+            .notes
+            .left_out(&Place::file(&service.path), &entry.name, text);
         return false;
     };
     if !command(session, entry, service, start) {
@@ -157,24 +195,36 @@ fn command(session: &mut Session<'_>, entry: &mut Entry, unit: &Unit, start: &Se
     let words = match split_like_systemd(&text[prefix.len()..]) {
         Ok(words) => words,
         Err(why) => {
-            session.notes.left_out(&place, &entry.name, format!("ExecStart=: {why}"));
+            session
+                .notes
+                .left_out(&place, &entry.name, format!("ExecStart=: {why}"));
             return false;
         }
     };
-    let mut words = words.into_iter().map(|w| w.replace("%%", "%").replace("$$", "$"));
+    let mut words = words
+        .into_iter()
+        .map(|w| w.replace("%%", "%").replace("$$", "$"));
     let (Some(path), rest) = (words.next(), words.collect::<Vec<_>>()) else {
-        session.notes.left_out(&place, &entry.name, "ExecStart= is empty");
+        session
+            .notes
+            .left_out(&place, &entry.name, "ExecStart= is empty");
         return false;
     };
     if rest.iter().any(|w| w.contains('%')) || path.contains('%') {
-        let text = "a `%` specifier of systemd has no counterpart: the word is written as it stands";
+        let text =
+            "a `%` specifier of systemd has no counterpart: the word is written as it stands";
         session.notes.note(&place, text);
     }
     if !prefix.contains(':') && rest.iter().any(|w| w.contains('$')) {
-        session.notes.note(&place, "systemd expands `$` in words, oxinetd does not: they are written as they stand");
+        session.notes.note(
+            &place,
+            "systemd expands `$` in words, oxinetd does not: they are written as they stand",
+        );
     }
     if path.contains("%{") {
-        session.notes.left_out(&place, &entry.name, "a program's path cannot hold `%{`");
+        session
+            .notes
+            .left_out(&place, &entry.name, "a program's path cannot hold `%{`");
         return false;
     }
     match rest.split_first().filter(|_| prefix.contains('@')) {
@@ -201,7 +251,8 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
         "SupplementaryGroups" => {
             let groups: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
             entry.set("supplementary_groups", groups);
-            let text = format!("{shown} adds to the user's own groups in systemd; here the list is all");
+            let text =
+                format!("{shown} adds to the user's own groups in systemd; here the list is all");
             return Err(Unkept::Note(text));
         }
         "Environment" => {
@@ -211,12 +262,23 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
             }
         }
         "PassEnvironment" => {
-            entry.set("pass_env", value.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+            entry.set(
+                "pass_env",
+                value
+                    .split_whitespace()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>(),
+            );
         }
-        "WorkingDirectory" if value.starts_with('/') => entry.set("working_directory", literal(value)),
+        "WorkingDirectory" if value.starts_with('/') => {
+            entry.set("working_directory", literal(value))
+        }
         "RootDirectory" => entry.set("root_directory", value),
         "UMask" => {
-            let mode = u32::from_str_radix(value, 8).ok().filter(|m| *m <= 0o777).ok_or_else(bad)?;
+            let mode = u32::from_str_radix(value, 8)
+                .ok()
+                .filter(|m| *m <= 0o777)
+                .ok_or_else(bad)?;
             entry.set("umask", format!("{mode:04o}"));
         }
         "Nice" => entry.set("nice", Value::Number(number()?)),
@@ -227,7 +289,9 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
             "null" => entry.set("stderr", "null"),
             "inherit" | "socket" => entry.set("stderr", "client"),
             _ => match value.split_once(':') {
-                Some(("file" | "append" | "truncate", path)) => entry.set("stderr", format!("file:{}", literal(path))),
+                Some(("file" | "append" | "truncate", path)) => {
+                    entry.set("stderr", format!("file:{}", literal(path)))
+                }
                 _ => return Err(bad()),
             },
         },
@@ -235,7 +299,8 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
         "TimeoutStopSec" => entry.set("stop_timeout", time(value).ok_or_else(bad)?),
         "NoNewPrivileges" if yes(value) => {
             entry.set("sandbox", "basic");
-            let text = format!("{shown} is `sandbox = \"basic\"`, which drops all capabilities as well");
+            let text =
+                format!("{shown} is `sandbox = \"basic\"`, which drops all capabilities as well");
             return Err(Unkept::Note(text));
         }
         "NoNewPrivileges" => {}
@@ -263,7 +328,9 @@ fn other(entry: &mut Entry, key: &str, value: &str, shown: &str) -> Result<(), U
         };
         let (soft, hard) = value.split_once(':').unwrap_or((value, value));
         if soft == "infinity" {
-            return Err(Unkept::Note(format!("{shown} raises nothing here: left out")));
+            return Err(Unkept::Note(format!(
+                "{shown} raises nothing here: left out"
+            )));
         }
         entry.set_in(
             "limits",
@@ -275,7 +342,9 @@ fn other(entry: &mut Entry, key: &str, value: &str, shown: &str) -> Result<(), U
             },
         );
         if soft != hard {
-            return Err(Unkept::Note(format!("{shown}: hard and soft limit are one here, the soft one")));
+            return Err(Unkept::Note(format!(
+                "{shown}: hard and soft limit are one here, the soft one"
+            )));
         }
         return Ok(());
     }
@@ -288,13 +357,40 @@ fn other(entry: &mut Entry, key: &str, value: &str, shown: &str) -> Result<(), U
         "CPUWeight" => ("cpu_weight", number(value)?),
         "IOWeight" => ("io_weight", number(value)?),
         _ => {
-            let confines = ["Protect", "Private", "Restrict", "ReadOnly", "Inaccessible", "NoExec", "SystemCall", "IPAddress"];
-            let also = ["CapabilityBoundingSet", "AmbientCapabilities", "DynamicUser", "PAMName", "DeviceAllow", "DevicePolicy"];
-            let more = ["MemoryDenyWriteExecute", "LockPersonality", "SELinuxContext", "AppArmorProfile", "TasksMax"];
-            if confines.iter().any(|c| key.starts_with(c)) || also.contains(&key) || more.contains(&key) {
+            let confines = [
+                "Protect",
+                "Private",
+                "Restrict",
+                "ReadOnly",
+                "Inaccessible",
+                "NoExec",
+                "SystemCall",
+                "IPAddress",
+            ];
+            let also = [
+                "CapabilityBoundingSet",
+                "AmbientCapabilities",
+                "DynamicUser",
+                "PAMName",
+                "DeviceAllow",
+                "DevicePolicy",
+            ];
+            let more = [
+                "MemoryDenyWriteExecute",
+                "LockPersonality",
+                "SELinuxContext",
+                "AppArmorProfile",
+                "TasksMax",
+            ];
+            if confines.iter().any(|c| key.starts_with(c))
+                || also.contains(&key)
+                || more.contains(&key)
+            {
                 return Err(loss());
             }
-            return Err(Unkept::Note(format!("{shown} has no counterpart: left out")));
+            return Err(Unkept::Note(format!(
+                "{shown} has no counterpart: left out"
+            )));
         }
     };
     entry.set_in("cgroup", name, value);
@@ -320,7 +416,9 @@ fn time(text: &str) -> Option<String> {
 /// A size of systemd's as ours.
 fn size(text: &str) -> Option<String> {
     let digits = text.trim_end_matches(['K', 'M', 'G']);
-    let good = !digits.is_empty() && text.len() - digits.len() <= 1 && digits.chars().all(|c| c.is_ascii_digit());
+    let good = !digits.is_empty()
+        && text.len() - digits.len() <= 1
+        && digits.chars().all(|c| c.is_ascii_digit());
     good.then(|| text.to_owned())
 }
 
@@ -331,8 +429,14 @@ mod tests {
     use crate::convert::{Memory, Options, Outcome, convert};
 
     fn run(socket: &str, service: &str, accept: bool) -> Outcome {
-        let name = if accept { "/u/x@.service" } else { "/u/x.service" };
-        let files = Memory::default().with("/u/x.socket", socket).with(name, service);
+        let name = if accept {
+            "/u/x@.service"
+        } else {
+            "/u/x.service"
+        };
+        let files = Memory::default()
+            .with("/u/x.socket", socket)
+            .with(name, service);
         convert(&Options::default(), &files, &[PathBuf::from("/u/x.socket")])
     }
 
@@ -363,8 +467,16 @@ mod tests {
 
     #[test]
     fn accept_no_is_wait_and_stdio_tells_the_protocol() {
-        let out = run("[Socket]\nListenDatagram=69\n", "[Service]\nExecStart=/bin/x\n", false);
-        assert!(out.toml.contains("wait = true") && out.toml.contains("stdio = \"listen_fds\""), "{}", out.toml);
+        let out = run(
+            "[Socket]\nListenDatagram=69\n",
+            "[Service]\nExecStart=/bin/x\n",
+            false,
+        );
+        assert!(
+            out.toml.contains("wait = true") && out.toml.contains("stdio = \"listen_fds\""),
+            "{}",
+            out.toml
+        );
     }
 
     #[test]
@@ -381,7 +493,11 @@ mod tests {
             let service = format!("[Service]\nStandardInput=socket\nExecStart=/bin/x\n{line}\n");
             assert_eq!(run(socket, &service, true).exit, exit, "{line}");
         }
-        let alone = convert(&Options::default(), &Memory::default().with("/u/x.socket", socket), &["/u/x.socket".into()]);
+        let alone = convert(
+            &Options::default(),
+            &Memory::default().with("/u/x.socket", socket),
+            &["/u/x.socket".into()],
+        );
         assert_eq!(alone.exit, 1);
     }
 }

@@ -26,8 +26,15 @@ const WITHOUT_MEANING: [&str; 11] = [
 ];
 
 /// Carries the section over. False: there is nothing to listen on.
-pub(super) fn socket(session: &mut Session<'_>, entry: &mut Entry, unit: &Unit, accept: bool) -> bool {
-    let v6_only = unit.last("Socket", "BindIPv6Only").is_some_and(|s| s.value == "ipv6-only");
+pub(super) fn socket(
+    session: &mut Session<'_>,
+    entry: &mut Entry,
+    unit: &Unit,
+    accept: bool,
+) -> bool {
+    let v6_only = unit
+        .last("Socket", "BindIPv6Only")
+        .is_some_and(|s| s.value == "ipv6-only");
     let mut listen = Vec::new();
     // What systemd does when nothing is said.
     if accept {
@@ -43,7 +50,8 @@ pub(super) fn socket(session: &mut Session<'_>, entry: &mut Entry, unit: &Unit, 
                 match address(&setting.key, value, v6_only) {
                     Some(address) => listen.push(address),
                     None => {
-                        let text = format!("`{}={value}` is no address that can be served", setting.key);
+                        let text =
+                            format!("`{}={value}` is no address that can be served", setting.key);
                         session.notes.left_out(&place, &entry.name, text);
                         return false;
                     }
@@ -63,19 +71,26 @@ pub(super) fn socket(session: &mut Session<'_>, entry: &mut Entry, unit: &Unit, 
         let mut all = allowed.clone();
         all.extend(&denied);
         // What is allowed is so whatever else is denied.
-        let decide = |net: &IpNet| allowed.iter().any(|n| n.contains(net)) || !denied.iter().any(|n| n.contains(net));
+        let decide = |net: &IpNet| {
+            allowed.iter().any(|n| n.contains(net)) || !denied.iter().any(|n| n.contains(net))
+        };
         let both = Families { v4: true, v6: true };
         Session::restrict(entry, both, (&all, &decide), &Judge::default());
     }
     if !accept && listen.len() > 1 {
-        let text = "systemd hands all sockets to one program; here each socket has a program of its own";
+        let text =
+            "systemd hands all sockets to one program; here each socket has a program of its own";
         session.notes.note(&entry.place, text);
     }
     let one = <[String; 1]>::try_from(listen);
     match one {
         Ok([one]) => entry.set("listen", one),
         Err(many) if many.is_empty() => {
-            session.notes.left_out(&entry.place, &entry.name, format!("{} listens nowhere", unit.name));
+            session.notes.left_out(
+                &entry.place,
+                &entry.name,
+                format!("{} listens nowhere", unit.name),
+            );
             return false;
         }
         Err(many) => entry.set("listen", many),
@@ -95,7 +110,11 @@ fn address(key: &str, value: &str, v6_only: bool) -> Option<String> {
         "ListenDatagram" if path => Some(format!("unix-dgram:{value}")),
         _ if path => Some(format!("unix:{value}")),
         _ => {
-            let (prefix, datagram) = if key == "ListenDatagram" { ("udp", true) } else { ("tcp", false) };
+            let (prefix, datagram) = if key == "ListenDatagram" {
+                ("udp", true)
+            } else {
+                ("tcp", false)
+            };
             // A bare port, or `[::]`, is a v6 socket that takes IPv4 too unless it is told not to.
             let port = value.strip_prefix("[::]:").unwrap_or(value);
             if port.parse::<u16>().is_ok() {
@@ -107,9 +126,17 @@ fn address(key: &str, value: &str, v6_only: bool) -> Option<String> {
             }
             let (host, port) = value.rsplit_once(':')?;
             port.parse::<u16>().ok()?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').split('%').next()?;
+            let host = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .split('%')
+                .next()?;
             host.parse::<std::net::IpAddr>().ok()?;
-            Some(if datagram { format!("udp:{value}") } else { value.to_owned() })
+            Some(if datagram {
+                format!("udp:{value}")
+            } else {
+                value.to_owned()
+            })
         }
     }
 }
@@ -123,7 +150,9 @@ fn nets(session: &mut Session<'_>, value: &str, place: &Place, list: &mut Vec<Ip
             "multicast" => &["224.0.0.0/4", "ff00::/8"],
             _ => &[],
         };
-        let (addr, length) = word.split_once('/').map_or((word, None), |(a, l)| (a, l.parse().ok()));
+        let (addr, length) = word
+            .split_once('/')
+            .map_or((word, None), |(a, l)| (a, l.parse().ok()));
         let parsed = addr.parse().ok().and_then(|addr| network(addr, length));
         list.extend(fixed.iter().filter_map(|n| n.parse::<IpNet>().ok()));
         list.extend(parsed);
@@ -136,7 +165,12 @@ fn nets(session: &mut Session<'_>, value: &str, place: &Place, list: &mut Vec<Ip
 fn setting(entry: &mut Entry, setting: &Setting, accept: bool) -> Result<(), String> {
     let value = setting.value.as_str();
     let bad = || format!("`{}={value}` is not understood: left out", setting.key);
-    let number = || value.parse::<u32>().map(|n| Value::Number(n.into())).map_err(|_| bad());
+    let number = || {
+        value
+            .parse::<u32>()
+            .map(|n| Value::Number(n.into()))
+            .map_err(|_| bad())
+    };
     match setting.key.as_str() {
         "MaxConnections" if accept => entry.set("max_connections", number()?),
         "MaxConnections" | "MaxConnectionsPerSource" if !accept => {}
@@ -157,18 +191,31 @@ fn setting(entry: &mut Entry, setting: &Setting, accept: bool) -> Result<(), Str
         "SocketUser" => entry.set("socket_user", value),
         "SocketGroup" => entry.set("socket_group", value),
         "SocketMode" => {
-            let mode = u32::from_str_radix(value, 8).ok().filter(|m| *m <= 0o777).ok_or_else(bad)?;
+            let mode = u32::from_str_radix(value, 8)
+                .ok()
+                .filter(|m| *m <= 0o777)
+                .ok_or_else(bad)?;
             entry.set("socket_mode", format!("{mode:04o}"));
         }
         "IPTOS" => {
-            let tos = value.parse::<i64>().ok().filter(|n| (0..256).contains(n)).ok_or_else(bad)?;
+            let tos = value
+                .parse::<i64>()
+                .ok()
+                .filter(|n| (0..256).contains(n))
+                .ok_or_else(bad)?;
             entry.set("dscp", Value::Number(tos / 4));
         }
         "TriggerLimitIntervalSec" | "TriggerLimitBurst" => {
-            return Err(format!("`{}={value}` stops a unit for good; a service here never is: left out", setting.key));
+            return Err(format!(
+                "`{}={value}` stops a unit for good; a service here never is: left out",
+                setting.key
+            ));
         }
         "PollLimitIntervalSec" | "PollLimitBurst" => {
-            return Err(format!("`{}={value}`: write it as `rate`, for example `rate = \"150/2s\"`", setting.key));
+            return Err(format!(
+                "`{}={value}`: write it as `rate`, for example `rate = \"150/2s\"`",
+                setting.key
+            ));
         }
         key => return Err(format!("`{key}={value}` has no counterpart: left out")),
     }
@@ -186,19 +233,38 @@ mod tests {
             ("ListenStream", "22", true, Some("tcp6:22")),
             ("ListenStream", "[::]:22", false, Some("22")),
             ("ListenStream", "0.0.0.0:22", false, Some("0.0.0.0:22")),
-            ("ListenStream", "[fe80::1%eth0]:22", false, Some("[fe80::1%eth0]:22")),
+            (
+                "ListenStream",
+                "[fe80::1%eth0]:22",
+                false,
+                Some("[fe80::1%eth0]:22"),
+            ),
             ("ListenDatagram", "69", false, Some("udp:69")),
-            ("ListenDatagram", "10.0.0.1:69", false, Some("udp:10.0.0.1:69")),
+            (
+                "ListenDatagram",
+                "10.0.0.1:69",
+                false,
+                Some("udp:10.0.0.1:69"),
+            ),
             ("ListenStream", "/run/x", false, Some("unix:/run/x")),
             ("ListenStream", "@x", false, Some("unix:@x")),
             ("ListenDatagram", "/run/x", false, Some("unix-dgram:/run/x")),
-            ("ListenSequentialPacket", "/run/x", false, Some("unix-seqpacket:/run/x")),
+            (
+                "ListenSequentialPacket",
+                "/run/x",
+                false,
+                Some("unix-seqpacket:/run/x"),
+            ),
             ("ListenStream", "vsock::22", false, Some("vsock:22")),
             ("ListenSequentialPacket", "22", false, None),
             ("ListenStream", "/run/%i", false, None),
             ("ListenStream", "host", false, None),
         ] {
-            assert_eq!(address(key, value, v6_only).as_deref(), expected, "{key}={value}");
+            assert_eq!(
+                address(key, value, v6_only).as_deref(),
+                expected,
+                "{key}={value}"
+            );
         }
     }
 }

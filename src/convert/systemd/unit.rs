@@ -28,7 +28,10 @@ impl Unit {
     pub(super) fn parse(path: &Path, lines: &[String]) -> Self {
         let mut unit = Self {
             path: path.to_owned(),
-            name: path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            name: path
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             lines: u32::try_from(lines.len()).unwrap_or(u32::MAX),
             original: Vec::new(),
             settings: Vec::new(),
@@ -49,7 +52,10 @@ impl Unit {
             while text.ends_with('\\') {
                 text.pop();
                 text.push(' ');
-                let Some((next, _)) = lines.by_ref().find(|(l, _)| !l.trim_start().starts_with(['#', ';'])) else {
+                let Some((next, _)) = lines
+                    .by_ref()
+                    .find(|(l, _)| !l.trim_start().starts_with(['#', ';']))
+                else {
                     break;
                 };
                 unit.original.push(next.trim().to_owned());
@@ -67,7 +73,8 @@ impl Unit {
     fn set(&mut self, section: &str, key: &str, value: &str, line: u32) {
         let confines = key == "CapabilityBoundingSet";
         if value.is_empty() && !confines {
-            self.settings.retain(|(s, setting)| s != section || setting.key != key);
+            self.settings
+                .retain(|(s, setting)| s != section || setting.key != key);
             return;
         }
         let setting = Setting {
@@ -79,15 +86,22 @@ impl Unit {
     }
 
     pub(super) fn is_socket(&self) -> bool {
-        self.name.ends_with(".socket") || self.settings.iter().any(|(section, _)| section == "Socket")
+        self.name.ends_with(".socket")
+            || self.settings.iter().any(|(section, _)| section == "Socket")
     }
 
     pub(super) fn settings<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a Setting> {
-        self.settings.iter().filter(move |(s, _)| s == section).map(|(_, setting)| setting)
+        self.settings
+            .iter()
+            .filter(move |(s, _)| s == section)
+            .map(|(_, setting)| setting)
     }
 
     pub(super) fn last(&self, section: &str, key: &str) -> Option<&Setting> {
-        self.settings.iter().rfind(|(s, setting)| s == section && setting.key == key).map(|(_, setting)| setting)
+        self.settings
+            .iter()
+            .rfind(|(s, setting)| s == section && setting.key == key)
+            .map(|(_, setting)| setting)
     }
 
     pub(super) fn place(&self, setting: &Setting) -> Place {

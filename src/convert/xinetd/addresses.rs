@@ -35,11 +35,18 @@ pub(super) fn item(text: &str) -> Item {
     if text.eq_ignore_ascii_case("localhost") || text.eq_ignore_ascii_case("loopback") {
         let v6 = text.eq_ignore_ascii_case("localhost");
         let list = [("127.0.0.1/32", v6), ("::1/128", v6), ("127.0.0.0/8", !v6)];
-        return Item::Nets(list.iter().filter(|(_, on)| *on).filter_map(|(n, _)| n.parse().ok()).collect());
+        return Item::Nets(
+            list.iter()
+                .filter(|(_, on)| *on)
+                .filter_map(|(n, _)| n.parse().ok())
+                .collect(),
+        );
     }
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => Item::Nets(vec![wildcard(v4).into()]),
-        Ok(IpAddr::V6(v6)) if v6.is_unspecified() => Item::Nets(network(v6.into(), Some(0)).into_iter().collect()),
+        Ok(IpAddr::V6(v6)) if v6.is_unspecified() => {
+            Item::Nets(network(v6.into(), Some(0)).into_iter().collect())
+        }
         Ok(v6) => Item::Nets(network(v6, None).into_iter().collect()),
         Err(_) => partial(text),
     }
@@ -61,7 +68,10 @@ fn cidr(text: &str, addr: &str, length: &str) -> Item {
         return Item::Ignored(format!("`{text}` has a wrong length"));
     };
     if addr.is_ipv6() && length == 128 {
-        return Item::Odd(vec![net], format!("xinetd never matches `{text}`; it was taken for the address"));
+        return Item::Odd(
+            vec![net],
+            format!("xinetd never matches `{text}`; it was taken for the address"),
+        );
     }
     Item::Nets(vec![net])
 }
@@ -73,7 +83,11 @@ fn factored(text: &str, start: &str, rest: &str) -> Item {
         return bad();
     };
     let start = start.trim_end_matches('.');
-    let head: Result<Vec<u8>, _> = start.split('.').filter(|s| !s.is_empty()).map(str::parse).collect();
+    let head: Result<Vec<u8>, _> = start
+        .split('.')
+        .filter(|s| !s.is_empty())
+        .map(str::parse)
+        .collect();
     let Some(head) = head.ok().filter(|h| h.len() <= 3) else {
         return bad();
     };
@@ -83,7 +97,10 @@ fn factored(text: &str, start: &str, rest: &str) -> Item {
             return bad();
         };
         let mut octets = [0; 4];
-        octets.iter_mut().zip(head.iter().chain([&last])).for_each(|(to, from)| *to = *from);
+        octets
+            .iter_mut()
+            .zip(head.iter().chain([&last]))
+            .for_each(|(to, from)| *to = *from);
         nets.push(wildcard(octets.into()).into());
     }
     Item::Nets(nets)
@@ -93,7 +110,11 @@ fn factored(text: &str, start: &str, rest: &str) -> Item {
 fn partial(text: &str) -> Item {
     let numeric = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     if !numeric {
-        return if text.contains(['{', '}', '/', ':']) { Item::Ignored(format!("`{text}` is no address")) } else { Item::Name };
+        return if text.contains(['{', '}', '/', ':']) {
+            Item::Ignored(format!("`{text}` is no address"))
+        } else {
+            Item::Name
+        };
     }
     let parts: Vec<&str> = text.split('.').collect();
     let value = || -> Option<u32> {
@@ -109,7 +130,10 @@ fn partial(text: &str) -> Item {
     match value() {
         Some(value) => {
             let net = wildcard(Ipv4Addr::from(value));
-            Item::Odd(vec![net.into()], format!("`{text}` is {net} to xinetd (inet_aton), and was taken so"))
+            Item::Odd(
+                vec![net.into()],
+                format!("`{text}` is {net} to xinetd (inet_aton), and was taken so"),
+            )
         }
         None => Item::Ignored(format!("`{text}` is no address")),
     }
@@ -135,19 +159,39 @@ mod tests {
             ("localhost", "127.0.0.1/32 ::1/128"),
             ("loopback", "127.0.0.0/8"),
         ] {
-            let Item::Nets(nets) = item(text) else { panic!("{text}: {:?}", item(text)) };
+            let Item::Nets(nets) = item(text) else {
+                panic!("{text}: {:?}", item(text))
+            };
             let nets: Vec<String> = nets.iter().map(ToString::to_string).collect();
             assert_eq!(nets.join(" "), expected, "{text}");
         }
-        for (text, net) in [("::1/128", "::1/128"), ("10.1", "10.0.0.1/32"), ("10.1.2", "10.1.0.2/32")] {
-            let Item::Odd(nets, _) = item(text) else { panic!("{text}") };
+        for (text, net) in [
+            ("::1/128", "::1/128"),
+            ("10.1", "10.0.0.1/32"),
+            ("10.1.2", "10.1.0.2/32"),
+        ] {
+            let Item::Odd(nets, _) = item(text) else {
+                panic!("{text}")
+            };
             assert_eq!(nets[0].to_string(), net, "{text}");
         }
         for text in ["a.example", ".example.org"] {
             assert_eq!(item(text), Item::Name, "{text}");
         }
-        for text in ["10.0.0.0/x", "10.0.0.0/99", "10.1.{300}", "1.2.3.4.{5}", "10.1.{1", "1.2.3.4.5", "::g"] {
-            assert!(matches!(item(text), Item::Ignored(_)), "{text}: {:?}", item(text));
+        for text in [
+            "10.0.0.0/x",
+            "10.0.0.0/99",
+            "10.1.{300}",
+            "1.2.3.4.{5}",
+            "10.1.{1",
+            "1.2.3.4.5",
+            "::g",
+        ] {
+            assert!(
+                matches!(item(text), Item::Ignored(_)),
+                "{text}: {:?}",
+                item(text)
+            );
         }
         assert!(matches!(item("10.0.0.0,10.1.0.0"), Item::Refused(_)));
     }

@@ -63,9 +63,13 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
         let name = words.next().map(str::to_owned);
         match (keyword.as_str(), name) {
             ("defaults", _) => blocks.extend(lexer.block(None, &place, &mut session.notes)),
-            ("service", Some(name)) => blocks.extend(lexer.block(Some(name), &place, &mut session.notes)),
+            ("service", Some(name)) => {
+                blocks.extend(lexer.block(Some(name), &place, &mut session.notes))
+            }
             ("include" | "includedir", Some(_)) if depth >= DEEPEST_INCLUDE => {
-                session.notes.error(&place, "includes are nested too deep, or in a circle");
+                session
+                    .notes
+                    .error(&place, "includes are nested too deep, or in a circle");
             }
             ("include", Some(path)) => {
                 // xinetd's working directory is `/`.
@@ -82,7 +86,11 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
                 }
             }
             ("service" | "include" | "includedir", None) => {
-                lexer.skip(&place, &format!("`{keyword}` without a name"), &mut session.notes);
+                lexer.skip(
+                    &place,
+                    &format!("`{keyword}` without a name"),
+                    &mut session.notes,
+                );
             }
             _ => {
                 let text = format!("`{line}` is no `service`, `defaults` or `include`");
@@ -95,9 +103,17 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
 /// The files that `includedir` takes.
 fn directory(session: &mut Session<'_>, path: &Path, place: &Place) -> Vec<PathBuf> {
     match session.files.list(path) {
-        Ok(names) => names.iter().filter(|n| is_read(n)).map(|n| path.join(n)).collect(),
+        Ok(names) => names
+            .iter()
+            .filter(|n| is_read(n))
+            .map(|n| path.join(n))
+            .collect(),
         Err(error) => {
-            let text = format!("{} cannot be listed ({}): nothing is taken from it", path.display(), reason(&error));
+            let text = format!(
+                "{} cannot be listed ({}): nothing is taken from it",
+                path.display(),
+                reason(&error)
+            );
             session.notes.note(place, text);
             Vec::new()
         }
@@ -134,20 +150,33 @@ impl<'a> Lexer<'a> {
     }
 
     /// A block up to its `}`. One that xinetd drops is a note.
-    fn block(&mut self, service: Option<String>, place: &Place, notes: &mut Notes) -> Option<Block> {
+    fn block(
+        &mut self,
+        service: Option<String>,
+        place: &Place,
+        notes: &mut Notes,
+    ) -> Option<Block> {
         let first = self.at.saturating_sub(1);
         let name = service.clone().unwrap_or_else(|| "defaults".to_owned());
         match self.next() {
             Some(("{", _)) => {}
             _ => {
-                self.skip(place, &format!("`{name}`: the next line must be a lone `{{`"), notes);
+                self.skip(
+                    place,
+                    &format!("`{name}`: the next line must be a lone `{{`"),
+                    notes,
+                );
                 return None;
             }
         }
         let mut attributes = Vec::new();
         loop {
             let Some((line, at)) = self.next() else {
-                notes.left_out(place, &name, format!("`{name}` is not closed by a lone `}}`, so xinetd drops it"));
+                notes.left_out(
+                    place,
+                    &name,
+                    format!("`{name}` is not closed by a lone `}}`, so xinetd drops it"),
+                );
                 return None;
             };
             if line == "}" {
@@ -156,7 +185,11 @@ impl<'a> Lexer<'a> {
             match attribute(line, &at) {
                 Some(attribute) => attributes.push(attribute),
                 None => {
-                    self.skip(&at, &format!("`{line}` is no `NAME = VALUE` (a blank before `=` is needed)"), notes);
+                    self.skip(
+                        &at,
+                        &format!("`{line}` is no `NAME = VALUE` (a blank before `=` is needed)"),
+                        notes,
+                    );
                     return None;
                 }
             }
@@ -178,7 +211,9 @@ impl<'a> Lexer<'a> {
                 break;
             }
             let word = line.split([' ', '\t']).next().unwrap_or_default();
-            if ["service", "defaults", "include", "includedir"].contains(&word.to_ascii_lowercase().as_str()) {
+            if ["service", "defaults", "include", "includedir"]
+                .contains(&word.to_ascii_lowercase().as_str())
+            {
                 swallowed.push(format!("`{line}` of line {}", at.line));
             }
         }
@@ -189,7 +224,11 @@ impl<'a> Lexer<'a> {
             swallowed.truncate(5);
             format!(", {} too", swallowed.join(", "))
         };
-        notes.left_out(place, "syntax", format!("{text}: xinetd passes over everything up to line {end}{what}"));
+        notes.left_out(
+            place,
+            "syntax",
+            format!("{text}: xinetd passes over everything up to line {end}{what}"),
+        );
     }
 }
 
@@ -206,7 +245,11 @@ fn attribute(line: &str, place: &Place) -> Option<Attribute> {
     Some(Attribute {
         name: name.to_ascii_lowercase(),
         op,
-        values: values.split([' ', '\t']).filter(|w| !w.is_empty()).map(str::to_owned).collect(),
+        values: values
+            .split([' ', '\t'])
+            .filter(|w| !w.is_empty())
+            .map(str::to_owned)
+            .collect(),
         place: place.clone(),
     })
 }
@@ -222,20 +265,42 @@ mod tests {
         let mut session = Session::new(&options, files);
         let path = PathBuf::from("/etc/xinetd.conf");
         let text = decode(&files.read(&path).unwrap()).unwrap();
-        let blocks = read(&mut session, &Source { path, text, listed: false });
-        (blocks, session.notes.into_list().iter().map(ToString::to_string).collect())
+        let blocks = read(
+            &mut session,
+            &Source {
+                path,
+                text,
+                listed: false,
+            },
+        );
+        (
+            blocks,
+            session
+                .notes
+                .into_list()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        )
     }
 
     fn names(text: &str) -> (String, usize) {
         let (blocks, notes) = run(&Memory::default().with("/etc/xinetd.conf", text));
-        let names: Vec<String> = blocks.into_iter().map(|b| b.service.unwrap_or("defaults".into())).collect();
+        let names: Vec<String> = blocks
+            .into_iter()
+            .map(|b| b.service.unwrap_or("defaults".into()))
+            .collect();
         (names.join(" "), notes.len())
     }
 
     #[test]
     fn blocks_are_found_as_xinetd_finds_them() {
         for (text, expected, notes) in [
-            ("service a\n{\n}\nDEFAULTS\n{\n\tx = 1\n}\n", "a defaults", 0),
+            (
+                "service a\n{\n}\nDEFAULTS\n{\n\tx = 1\n}\n",
+                "a defaults",
+                0,
+            ),
             ("service a {\n x = 1\n}\nservice b\n{\n}\n", "b", 1),
             ("service a\n{\n port=7\n}\nservice b\n{\n}\n", "b", 1),
             ("{\n x = 1\n}\nservice b\n{\n}\n}\nincludedir /x\n", "b", 2),
@@ -255,15 +320,28 @@ mod tests {
         ));
         let a = &blocks[0].attributes;
         assert_eq!((a[0].name.as_str(), a[0].values.len()), ("server_args", 5));
-        assert_eq!((a[1].op, a[1].values.join(" "), a[1].place.line), (Op::Add, "10.0.0.1".into(), 4));
+        assert_eq!(
+            (a[1].op, a[1].values.join(" "), a[1].place.line),
+            (Op::Add, "10.0.0.1".into(), 4)
+        );
         assert_eq!(a[2].op, Op::Remove);
-        assert_eq!((blocks[0].place.line, blocks[0].last_line, blocks[0].original.len()), (1, 6, 6));
+        assert_eq!(
+            (
+                blocks[0].place.line,
+                blocks[0].last_line,
+                blocks[0].original.len()
+            ),
+            (1, 6, 6)
+        );
     }
 
     #[test]
     fn includes_are_read_in_order_and_a_circle_ends() {
         let files = Memory::default()
-            .with("/etc/xinetd.conf", "include /inc\nincludedir /d\nincludedir /missing\n")
+            .with(
+                "/etc/xinetd.conf",
+                "include /inc\nincludedir /d\nincludedir /missing\n",
+            )
             .with("/inc", "service a\n{\n}\n")
             .with("/d/b", "service b\n{\n}\n")
             .with("/d/b.rpmsave", "service c\n{\n}\n")
@@ -271,8 +349,12 @@ mod tests {
         let (blocks, notes) = run(&files);
         let names: Vec<String> = blocks.into_iter().filter_map(|b| b.service).collect();
         assert_eq!(names, ["a", "b"]);
-        assert!(notes.len() == 1 && notes[0].contains("/missing"), "{notes:?}");
-        let (_, notes) = run(&Memory::default().with("/etc/xinetd.conf", "include /etc/xinetd.conf\n"));
+        assert!(
+            notes.len() == 1 && notes[0].contains("/missing"),
+            "{notes:?}"
+        );
+        let (_, notes) =
+            run(&Memory::default().with("/etc/xinetd.conf", "include /etc/xinetd.conf\n"));
         assert!(notes.iter().any(|n| n.contains("in a circle")), "{notes:?}");
     }
 }

@@ -12,7 +12,9 @@ pub(super) fn limits(entry: &mut Entry, record: &Record, notes: &mut Notes) -> R
     cps(entry, record, notes)?;
     if let Some(word) = record.one("max_load") {
         match word.text.parse::<f64>() {
-            Ok(load) if load > 0.0 && load.is_finite() => entry.set("max_load", Value::Float(float(load))),
+            Ok(load) if load > 0.0 && load.is_finite() => {
+                entry.set("max_load", Value::Float(float(load)))
+            }
             Ok(load) if load == 0.0 => {}
             _ => return Err(format!("`max_load = {}` is no load", word.text)),
         }
@@ -27,7 +29,9 @@ fn float(value: f64) -> String {
 }
 
 fn number(word: &Word) -> Result<u32, String> {
-    word.text.parse().map_err(|_| format!("`{}` is no number", word.text))
+    word.text
+        .parse()
+        .map_err(|_| format!("`{}` is no number", word.text))
 }
 
 fn count(
@@ -37,14 +41,20 @@ fn count(
     to: &'static str,
     notes: &mut Notes,
 ) -> Result<(), String> {
-    let Some(word) = record.one(from).filter(|w| !w.text.eq_ignore_ascii_case("UNLIMITED")) else {
+    let Some(word) = record
+        .one(from)
+        .filter(|w| !w.text.eq_ignore_ascii_case("UNLIMITED"))
+    else {
         entry.set(to, "unlimited");
         return Ok(());
     };
     let n = number(word)?;
     if n == 0 {
         entry.enabled = false;
-        notes.note(&word.place, format!("`{from} = 0` lets nobody in: written as `enabled = false`"));
+        notes.note(
+            &word.place,
+            format!("`{from} = 0` lets nobody in: written as `enabled = false`"),
+        );
         entry.set(to, "unlimited");
     } else {
         entry.set(to, Value::Number(n.into()));
@@ -63,7 +73,14 @@ fn cps(entry: &mut Entry, record: &Record, notes: &mut Notes) -> Result<(), Stri
         return Ok(());
     }
     entry.set("rate", format!("{rate}/s"));
-    entry.set("pause", if pause == 0 { "off".to_owned() } else { format!("{pause}s") });
+    entry.set(
+        "pause",
+        if pause == 0 {
+            "off".to_owned()
+        } else {
+            format!("{pause}s")
+        },
+    );
     if let Some(word) = record.one("cps").filter(|_| (rate, pause) != (50, 10)) {
         let text = format!(
             "`cps = {rate} {pause}` took the mean since the last quiet time and closed the socket for {pause} s; here \
@@ -86,12 +103,24 @@ fn hours(entry: &mut Entry, record: &Record) -> Result<(), String> {
     };
     let mut windows = Vec::new();
     for word in words {
-        let parsed = word.text.split_once('-').and_then(|(from, to)| clock(from).zip(clock(to)));
+        let parsed = word
+            .text
+            .split_once('-')
+            .and_then(|(from, to)| clock(from).zip(clock(to)));
         let Some((from, to)) = parsed.filter(|(from, to)| from < to) else {
-            return Err(format!("`access_times`: `{}` is no interval of a day", word.text));
+            return Err(format!(
+                "`access_times`: `{}` is no interval of a day",
+                word.text
+            ));
         };
         let to = to + 1;
-        windows.push(format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60));
+        windows.push(format!(
+            "{:02}:{:02}-{:02}:{:02}",
+            from / 60,
+            from % 60,
+            to / 60,
+            to % 60
+        ));
     }
     if windows.is_empty() {
         return Err("`access_times` is empty".to_owned());
@@ -113,7 +142,9 @@ fn resources(entry: &mut Entry, record: &Record, notes: &mut Notes) -> Result<()
             continue;
         };
         if word.text.eq_ignore_ascii_case("UNLIMITED") {
-            let text = format!("`{from} = UNLIMITED` raises nothing here: the program has the limits of the daemon");
+            let text = format!(
+                "`{from} = UNLIMITED` raises nothing here: the program has the limits of the daemon"
+            );
             notes.note(&word.place, text);
             continue;
         }
@@ -134,7 +165,9 @@ fn resources(entry: &mut Entry, record: &Record, notes: &mut Notes) -> Result<()
 fn size(word: &Word) -> Result<String, String> {
     let text = word.text.to_ascii_uppercase();
     let digits = text.trim_end_matches(['K', 'M']);
-    let good = !digits.is_empty() && text.len() - digits.len() <= 1 && digits.chars().all(|c| c.is_ascii_digit());
+    let good = !digits.is_empty()
+        && text.len() - digits.len() <= 1
+        && digits.chars().all(|c| c.is_ascii_digit());
     if good && digits.parse::<u32>().is_ok() {
         return Ok(text);
     }

@@ -105,7 +105,10 @@ pub(super) struct Record(Vec<(&'static str, Vec<Word>)>);
 impl Record {
     /// The words of an attribute.
     pub(super) fn words(&self, name: &str) -> Option<&[Word]> {
-        self.0.iter().find(|(n, _)| *n == name).map(|(_, words)| words.as_slice())
+        self.0
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, words)| words.as_slice())
     }
 
     /// The first, or only, word.
@@ -115,7 +118,10 @@ impl Record {
 
     /// Where the first of them stands.
     pub(super) fn place(&self) -> Option<&Place> {
-        self.0.iter().find_map(|(_, words)| words.first()).map(|w| &w.place)
+        self.0
+            .iter()
+            .find_map(|(_, words)| words.first())
+            .map(|w| &w.place)
     }
 
     fn slot(&mut self, name: &'static str) -> &mut Vec<Word> {
@@ -129,7 +135,10 @@ impl Record {
 
     /// What a service has before its own lines.
     pub(super) fn inherited(defaults: &Self) -> Self {
-        let rows = defaults.0.iter().filter(|(name, _)| INHERITED.contains(name));
+        let rows = defaults
+            .0
+            .iter()
+            .filter(|(name, _)| INHERITED.contains(name));
         Self(rows.cloned().collect())
     }
 
@@ -145,19 +154,37 @@ impl Record {
     /// Reads the lines of a block.
     pub(super) fn apply(&mut self, block: &Block, notes: &mut Notes) {
         let in_defaults = block.service.is_none();
-        let mut written: Vec<&str> = if in_defaults { self.0.iter().map(|(n, _)| *n).collect() } else { Vec::new() };
+        let mut written: Vec<&str> = if in_defaults {
+            self.0.iter().map(|(n, _)| *n).collect()
+        } else {
+            Vec::new()
+        };
         for attribute in &block.attributes {
-            let name = if attribute.name == "interface" { "bind" } else { attribute.name.as_str() };
+            let name = if attribute.name == "interface" {
+                "bind"
+            } else {
+                attribute.name.as_str()
+            };
             let row = ATTRIBUTES.iter().find(|(n, ..)| *n == name);
-            let Some((name, class, ..)) = row.filter(|(_, _, service, defaults)| if in_defaults { *defaults } else { *service })
+            let Some((name, class, ..)) = row
+                .filter(|(_, _, service, defaults)| if in_defaults { *defaults } else { *service })
             else {
-                let known = if row.is_some() { "has no place in this kind of block" } else { "is unknown to xinetd" };
+                let known = if row.is_some() {
+                    "has no place in this kind of block"
+                } else {
+                    "is unknown to xinetd"
+                };
                 let text = format!("`{}` {known}, which passes over the line", attribute.name);
                 notes.note(&attribute.place, text);
                 continue;
             };
-            if let Err(text) = self.line(name, *class, attribute, in_defaults, written.contains(name)) {
-                notes.note(&attribute.place, format!("`{name}` {text}: xinetd passes over the line"));
+            if let Err(text) =
+                self.line(name, *class, attribute, in_defaults, written.contains(name))
+            {
+                notes.note(
+                    &attribute.place,
+                    format!("`{name}` {text}: xinetd passes over the line"),
+                );
             } else {
                 written.push(name);
             }
@@ -185,8 +212,15 @@ impl Record {
             && attribute.values.len() != count
         {
             let hash = attribute.values.iter().any(|v| v.starts_with('#'));
-            let comment = if hash { " (`#` begins no comment here)" } else { "" };
-            return Err(format!("takes {count} and not {} values{comment}", attribute.values.len()));
+            let comment = if hash {
+                " (`#` begins no comment here)"
+            } else {
+                ""
+            };
+            return Err(format!(
+                "takes {count} and not {} values{comment}",
+                attribute.values.len()
+            ));
         }
         let words = attribute.values.iter().map(|text| Word {
             text: text.clone(),
@@ -195,9 +229,16 @@ impl Record {
         let slot = self.slot(name);
         match attribute.op {
             // In `defaults`, `=` on a list adds.
-            Op::Set if class != Class::List || (!in_defaults && name != "env") => *slot = words.collect(),
+            Op::Set if class != Class::List || (!in_defaults && name != "env") => {
+                *slot = words.collect()
+            }
             Op::Set | Op::Add => slot.extend(words),
-            Op::Remove => slot.retain(|w| !attribute.values.iter().any(|v| v.eq_ignore_ascii_case(&w.text))),
+            Op::Remove => slot.retain(|w| {
+                !attribute
+                    .values
+                    .iter()
+                    .any(|v| v.eq_ignore_ascii_case(&w.text))
+            }),
         }
         Ok(())
     }
@@ -218,7 +259,14 @@ mod tests {
         let text = decode(text.as_bytes()).unwrap();
         let path = "/x".into();
         let (mut defaults, mut service) = (Record::default(), Record::default());
-        for block in lexer::read(&mut session, &Source { path, text, listed: false }) {
+        for block in lexer::read(
+            &mut session,
+            &Source {
+                path,
+                text,
+                listed: false,
+            },
+        ) {
             if block.service.is_none() {
                 defaults.apply(&block, &mut session.notes);
             } else {
@@ -228,7 +276,12 @@ mod tests {
         }
         service.fill(&defaults);
         let found = service.words(name);
-        let shown = found.map(|w| w.iter().map(|w| w.text.as_str()).collect::<Vec<_>>().join(" "));
+        let shown = found.map(|w| {
+            w.iter()
+                .map(|w| w.text.as_str())
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
         (shown, session.notes.into_list().len())
     }
 
@@ -237,15 +290,50 @@ mod tests {
         let d = |lines: &str| format!("defaults\n{{\n{lines}\n}}\n");
         let s = |lines: &str| format!("service a\n{{\n{lines}\n}}\n");
         for (text, name, expected, notes) in [
-            (d("only_from = 1\nonly_from = 2") + &s("only_from += 3"), "only_from", Some("1 2 3"), 0),
-            (d("only_from = 1 2") + &s("only_from -= 1"), "only_from", Some("2"), 0),
-            (d("only_from = 1") + &s("only_from = 2"), "only_from", Some("2"), 0),
-            (d("only_from = 1") + &s("only_from ="), "only_from", Some(""), 0),
+            (
+                d("only_from = 1\nonly_from = 2") + &s("only_from += 3"),
+                "only_from",
+                Some("1 2 3"),
+                0,
+            ),
+            (
+                d("only_from = 1 2") + &s("only_from -= 1"),
+                "only_from",
+                Some("2"),
+                0,
+            ),
+            (
+                d("only_from = 1") + &s("only_from = 2"),
+                "only_from",
+                Some("2"),
+                0,
+            ),
+            (
+                d("only_from = 1") + &s("only_from ="),
+                "only_from",
+                Some(""),
+                0,
+            ),
             // Lists of a later `defaults` do not reach the service, single values do.
             (s("wait = no") + &d("only_from = 1"), "only_from", None, 0),
-            (s("wait = no") + &d("instances = 5"), "instances", Some("5"), 0),
-            (d("instances = 5") + &d("instances = 6") + &s("wait = no"), "instances", Some("5"), 1),
-            (d("instances = 5") + &s("instances = 7"), "instances", Some("7"), 0),
+            (
+                s("wait = no") + &d("instances = 5"),
+                "instances",
+                Some("5"),
+                0,
+            ),
+            (
+                d("instances = 5") + &d("instances = 6") + &s("wait = no"),
+                "instances",
+                Some("5"),
+                1,
+            ),
+            (
+                d("instances = 5") + &s("instances = 7"),
+                "instances",
+                Some("7"),
+                0,
+            ),
             (s("port = 1\nport = 2"), "port", Some("1"), 1),
             (s("bind = 10.0.0.1 ::1"), "bind", None, 1),
             (s("per_source = 10 # the maximum"), "per_source", None, 1),
@@ -255,7 +343,11 @@ mod tests {
             (d("server = /x") + &s("nonsense = 1"), "server", None, 2),
             (d("v6only = no") + &s("wait = no"), "v6only", None, 0),
         ] {
-            assert_eq!(words(&text, name), (expected.map(str::to_owned), notes), "{text}");
+            assert_eq!(
+                words(&text, name),
+                (expected.map(str::to_owned), notes),
+                "{text}"
+            );
         }
     }
 }

@@ -19,7 +19,11 @@ use super::session::{Session, Source};
 pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
     let mut blocks: Vec<Block> = Vec::new();
     for source in &sources {
-        let name = source.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = source
+            .path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if source.listed && !lexer::is_read(&name) {
             let text = "xinetd takes no file from a directory whose name has a dot or ends in `~`: passed over";
             session.notes.note(&Place::file(&source.path), text);
@@ -43,10 +47,9 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
             }
         }
     }
-    let mut taken = Vec::new();
     for (name, block, mut record) in services {
         record.fill(&defaults);
-        translate::service(session, name, block, &record, &defaults, &mut taken);
+        translate::service(session, name, block, &record, &defaults);
     }
     let mut baseline: Vec<(&'static str, Value)> = vec![
         ("sandbox", "none".into()),
@@ -76,5 +79,6 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
             "xinetd handed its own environment to every program; here it is a clean one (`pass_env`).",
             "`cps` closed the socket for a time; here clients wait in the queue for as long (`pause`).",
         ],
+        later_wins: false,
     }
 }

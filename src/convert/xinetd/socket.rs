@@ -23,11 +23,17 @@ pub(super) fn datagram(name: &str, record: &Record) -> Result<bool, LeftOut> {
     match (text("socket_type").as_deref(), text("protocol").as_deref()) {
         (Some("stream"), Some("tcp") | None) | (None, Some("tcp")) => Ok(false),
         (Some("dgram"), Some("udp") | None) | (None, Some("udp")) => Ok(true),
-        (None, None) => Err(why(name, format!("`{name}` has neither `socket_type` nor `protocol`, so xinetd drops it"))),
+        (None, None) => Err(why(
+            name,
+            format!("`{name}` has neither `socket_type` nor `protocol`, so xinetd drops it"),
+        )),
         (kind, protocol) => {
             let kind = kind.unwrap_or("?");
             let protocol = protocol.unwrap_or("no protocol");
-            Err(why(kind, format!("`{name}`: `{kind}` sockets of `{protocol}` are not offered")))
+            Err(why(
+                kind,
+                format!("`{name}`: `{kind}` sockets of `{protocol}` are not offered"),
+            ))
         }
     }
 }
@@ -68,19 +74,27 @@ pub(super) fn listen(
         v6: family != "4",
     };
     let kind = |family: &str| {
-        if datagram || !family.is_empty() { format!("{protocol}{family}:") } else { String::new() }
+        if datagram || !family.is_empty() {
+            format!("{protocol}{family}:")
+        } else {
+            String::new()
+        }
     };
     let Some(bind) = record.one("bind") else {
         entry.set("listen", format!("{}{port}", kind(family)));
         return Ok(Socket { datagram, families });
     };
     match bind.text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_multicast() => {
-            Err(why(name, format!("`{name}`: oxinetd joins no multicast group such as `{ip}`")))
-        }
+        Ok(ip) if ip.is_multicast() => Err(why(
+            name,
+            format!("`{name}`: oxinetd joins no multicast group such as `{ip}`"),
+        )),
         Ok(IpAddr::V4(ip)) if family != "6" && !(v6 && !v4) => {
             entry.set("listen", format!("{}{ip}:{port}", kind("")));
-            let families = Families { v4: true, v6: false };
+            let families = Families {
+                v4: true,
+                v6: false,
+            };
             Ok(Socket { datagram, families })
         }
         // A v6 socket on `::` takes IPv4 too.
@@ -90,15 +104,25 @@ pub(super) fn listen(
         }
         Ok(IpAddr::V6(ip)) if family != "4" => {
             entry.set("listen", format!("{}[{ip}]:{port}", kind("")));
-            let families = Families { v4: false, v6: true };
+            let families = Families {
+                v4: false,
+                v6: true,
+            };
             Ok(Socket { datagram, families })
         }
-        Ok(ip) => Err(why(name, format!("`{name}`: `bind = {ip}` is of another family than its flags"))),
-        Err(_) if bind.text.contains([':', '[', ']', '/', '%']) => {
-            Err(why(name, format!("`{name}`: `bind = {}` is no address", bind.text)))
-        }
+        Ok(ip) => Err(why(
+            name,
+            format!("`{name}`: `bind = {ip}` is of another family than its flags"),
+        )),
+        Err(_) if bind.text.contains([':', '[', ']', '/', '%']) => Err(why(
+            name,
+            format!("`{name}`: `bind = {}` is no address", bind.text),
+        )),
         Err(_) => {
-            let text = format!("xinetd takes one address of `{}`; here all of them are bound", bind.text);
+            let text = format!(
+                "xinetd takes one address of `{}`; here all of them are bound",
+                bind.text
+            );
             session.notes.note(&bind.place, text);
             entry.set("listen", format!("{protocol}{family}:{}:{port}", bind.text));
             Ok(Socket { datagram, families })
@@ -116,24 +140,39 @@ fn port(
 ) -> Result<String, LeftOut> {
     let Some(word) = record.one("port") else {
         if unlisted {
-            return Err(why(name, format!("`{name}` is UNLISTED and has no `port`, so xinetd drops it")));
+            return Err(why(
+                name,
+                format!("`{name}` is UNLISTED and has no `port`, so xinetd drops it"),
+            ));
         }
         // Told by the session.
-        return session.port(name, protocol, place).ok_or_else(|| why("", ""));
+        return session
+            .port(name, protocol, place)
+            .ok_or_else(|| why("", ""));
     };
     let Ok(port) = word.text.parse::<u16>() else {
-        return Err(why(name, format!("`{name}`: `port = {}` is no port, so xinetd drops it", word.text)));
+        return Err(why(
+            name,
+            format!(
+                "`{name}`: `port = {}` is no port, so xinetd drops it",
+                word.text
+            ),
+        ));
     };
     if !unlisted {
         match session.services.port(name, protocol) {
             Port::Listed(listed) if listed == port => {}
             Port::Listed(listed) => {
-                let text = format!("/etc/services gives `{name}` port {listed}, so xinetd would drop the service; {port} is written");
+                let text = format!(
+                    "/etc/services gives `{name}` port {listed}, so xinetd would drop the service; {port} is written"
+                );
                 session.notes.note(&word.place, text);
             }
             Port::Assigned(assigned) if assigned == port => {}
             Port::Assigned(_) | Port::Unknown => {
-                let text = format!("`{name}` is not in /etc/services here, and not UNLISTED: xinetd would drop it; {port} is written");
+                let text = format!(
+                    "`{name}` is not in /etc/services here, and not UNLISTED: xinetd would drop it; {port} is written"
+                );
                 session.notes.note(&word.place, text);
             }
         }
