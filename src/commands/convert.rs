@@ -28,7 +28,7 @@ pub fn run_to_systemd(service: &Service) -> u8 {
     let (units, notes) = to_systemd(service);
     let mut text = String::new();
     for unit in &units {
-        text.push_str(&format!("# {}\n{}\n", unit.name, unit.text));
+        text.extend(["# ", &unit.name, "\n", &unit.text, "\n"]);
     }
     let severity = if units.is_empty() {
         Severity::Error
@@ -37,11 +37,14 @@ pub fn run_to_systemd(service: &Service) -> u8 {
     };
     let mut report = String::new();
     for note in &notes {
-        report.push_str(&format!(
-            "{}: service {}: {note}\n",
-            word(severity),
-            service.name
-        ));
+        report.extend([
+            &word(severity),
+            ": service ",
+            &service.name,
+            ": ",
+            note,
+            "\n",
+        ]);
     }
     let exit = match (units.is_empty(), notes.is_empty()) {
         (true, _) => 1,

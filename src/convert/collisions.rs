@@ -20,6 +20,9 @@ struct Claim {
     host: Option<String>,
 }
 
+/// The address that is taken, and by whom.
+type Holder = (Option<String>, String);
+
 /// Switches the losers off. `later_wins`: of two entries with the very same address the later one replaces the earlier,
 /// as in the BSD inetds; else, and where addresses merely overlap, the first one has it.
 pub(super) fn settle(
@@ -35,7 +38,7 @@ pub(super) fn settle(
         replaced(entries, notes);
     }
     // By kind and port: who has all addresses, and who has which.
-    let mut taken: HashMap<(String, String), Vec<(Option<String>, String)>> = HashMap::new();
+    let mut taken: HashMap<(String, String), Vec<Holder>> = HashMap::new();
     for entry in entries.iter_mut().filter(|e| e.enabled) {
         let claims: Vec<Claim> = listed(entry)
             .iter()
@@ -44,9 +47,8 @@ pub(super) fn settle(
         let holder = claims.iter().find_map(|claim| {
             let others = taken.get(&(claim.kind.clone(), claim.port.clone()))?;
             // An entry per address of a port at most: the wildcard among them is at the front.
-            let overlaps = |(host, _): &&(Option<String>, String)| {
-                host.is_none() || claim.host.is_none() || *host == claim.host
-            };
+            let overlaps =
+                |(host, _): &&Holder| host.is_none() || claim.host.is_none() || *host == claim.host;
             others.iter().find(overlaps).map(|(_, name)| name.clone())
         });
         if let Some(holder) = holder {

@@ -112,19 +112,21 @@ impl Files for Memory {
 
 /// Why a file cannot be read, without the number.
 pub(super) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::NotADirectory => "not a directory".to_owned(),
-        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error")
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        }
+    use io::ErrorKind as Kind;
+    let known = [
+        (Kind::NotFound, "there is no such file or directory"),
+        (Kind::PermissionDenied, "permission denied"),
+        (Kind::NotADirectory, "not a directory"),
+        (Kind::IsADirectory, "is a directory"),
+    ];
+    if let Some((_, text)) = known.iter().find(|(kind, _)| *kind == error.kind()) {
+        return (*text).to_owned();
     }
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A file as text.

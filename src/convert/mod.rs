@@ -178,8 +178,8 @@ pub fn convert(options: &Options, files: &dyn Files, paths: &[PathBuf]) -> Outco
     let format = match kinds.first() {
         _ if session.notes.failed() => Format::default(),
         Some(Kind::Inetd(dialect)) => inetd::read(&mut session, sources, *dialect),
-        Some(Kind::Xinetd) => xinetd::read(&mut session, sources),
-        Some(Kind::Systemd) => systemd::read(&mut session, sources),
+        Some(Kind::Xinetd) => xinetd::read(&mut session, &sources),
+        Some(Kind::Systemd) => systemd::read(&mut session, &sources),
         Some(Kind::Tcpserver) => tcpserver::read(&mut session, sources),
         None => {
             let place = Place::file(Path::new("oxinetd convert"));
@@ -248,7 +248,7 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
         } else {
             ("are", "stay")
         };
-        summary.push_str(&format!("; {n} more {is} commented out and {stays} behind"));
+        summary = format!("{summary}; {n} more {is} commented out and {stays} behind");
     }
     if session.notes.failed() {
         return Outcome {
@@ -284,18 +284,15 @@ fn summary(entries: usize, exact: usize, with_notes: usize, left_out: &[String])
     let noun = if entries == 1 { "entry" } else { "entries" };
     let mut text = format!("converted {entries} {noun}: {exact} exact");
     if with_notes > 0 {
-        text.push_str(&format!(", {with_notes} with notes"));
+        text = format!("{text}, {with_notes} with notes");
     }
     if !left_out.is_empty() {
         let mut names: Vec<String> = left_out.iter().map(|n| note::printable(n)).collect();
         names.sort();
         names.dedup();
         names.truncate(10);
-        text.push_str(&format!(
-            ", {} left out ({})",
-            left_out.len(),
-            names.join(", ")
-        ));
+        let (count, names) = (left_out.len(), names.join(", "));
+        text = format!("{text}, {count} left out ({names})");
     }
     text
 }
@@ -333,7 +330,7 @@ fn detect(path: &Path, lines: &[String]) -> Option<Kind> {
     if lines().any(tcpserver::looks_like_command) {
         return Some(Kind::Tcpserver);
     }
-    if lines().next().is_none() || lines().any(|l| inetd::looks_like_entry(l)) {
+    if lines().next().is_none() || lines().any(inetd::looks_like_entry) {
         return Some(Kind::Inetd(None));
     }
     None

@@ -21,6 +21,19 @@ pub(super) struct Source {
     pub(super) listed: bool,
 }
 
+/// hosts.allow and hosts.deny.
+enum Wrap {
+    /// Nobody asked yet.
+    Unread,
+    /// There are none.
+    Missing,
+    /// These.
+    Rules(Rules),
+}
+
+/// A decision of the format's own: the prefixes that it knows, and what it says of one.
+pub(super) type Own<'a> = (&'a [IpNet], &'a dyn Fn(&IpNet) -> bool);
+
 /// Shared by the readers.
 pub(super) struct Session<'a> {
     pub(super) files: &'a dyn Files,
@@ -30,7 +43,7 @@ pub(super) struct Session<'a> {
     pub(super) entries: Vec<Entry>,
     /// Comments that look like entries.
     pub(super) commented_out: usize,
-    wrap: Option<Option<Rules>>,
+    wrap: Wrap,
     budget: u64,
     files_left: u32,
 }
@@ -52,7 +65,7 @@ impl<'a> Session<'a> {
             services: Services::read(files, &services),
             entries: Vec::new(),
             commented_out: 0,
-            wrap: None,
+            wrap: Wrap::Unread,
             budget: Self::BUDGET,
             files_left: Self::MOST_FILES,
         }
@@ -109,7 +122,7 @@ impl<'a> Session<'a> {
 
     /// What hosts.allow and hosts.deny say of a daemon. Their lack is a loss, said once.
     pub(super) fn judge(&mut self, daemon: &str, place: &Place) -> Judge {
-        if self.wrap.is_none() {
+        if matches!(self.wrap, Wrap::Unread) {
             let (allow, deny) = self
                 .options
                 .hosts_access
@@ -125,21 +138,16 @@ impl<'a> Session<'a> {
                 );
                 self.notes.loss(place, text);
             }
-            self.wrap = Some(rules);
+            self.wrap = rules.map_or(Wrap::Missing, Wrap::Rules);
         }
         match &self.wrap {
-            Some(Some(rules)) => rules.for_daemon(daemon, self.files, &mut self.notes),
-            _ => Judge::default(),
+            Wrap::Rules(rules) => rules.for_daemon(daemon, self.files, &mut self.notes),
+            Wrap::Unread | Wrap::Missing => Judge::default(),
         }
     }
 
     /// Sets `allow` and `deny` to what two decisions make together.
-    pub(super) fn restrict(
-        entry: &mut Entry,
-        families: Families,
-        own: (&[IpNet], &dyn Fn(&IpNet) -> bool),
-        judge: &Judge,
-    ) {
+    pub(super) fn restrict(entry: &mut Entry, families: Families, own: Own<'_>, judge: &Judge) {
         let mut prefixes = judge.prefixes();
         prefixes.extend(own.0);
         let lists = lists(&prefixes, families, |net| (own.1)(net) && judge.serves(net));
@@ -154,14 +162,13 @@ impl<'a> Session<'a> {
     /// A port as it is to be written: the name where this host knows it. `None`, with a note: nobody knows it.
     pub(super) fn port(&mut self, name: &str, protocol: &str, place: &Place) -> Option<String> {
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_digit()) {
-            return match name.parse::<u16>() {
-                Ok(port) => Some(port.to_string()),
-                Err(_) => {
-                    self.notes
-                        .left_out(place, name, format!("`{name}` is no port"));
-                    None
-                }
-            };
+            if let Ok(port) = name.parse::<u16>() {
+                return Some(port.to_string());
+            }
+
+            self.notes
+                .left_out(place, name, format!("`{name}` is no port"));
+            return None;
         }
         match self.services.port(name, protocol) {
             Port::Listed(_) => Some(name.to_owned()),

@@ -260,7 +260,11 @@ fn options(
                     .ok_or_else(|| format!("`-{c} {value}` is no number"))
             };
             match c {
-                'q' | 'Q' | 'v' | 'E' | 'O' | 'd' | '1' | 'X' | 'P' | '4' | 'l' => {}
+                'U' if entry.get("user") == Some(&"root".into()) => {
+                    let text = "`-U` takes the account from $UID and $GID, which are not known: root is written";
+                    session.notes.note(&place, text);
+                }
+                'q' | 'Q' | 'v' | 'E' | 'O' | 'd' | '1' | 'X' | 'P' | '4' | 'l' | 'U' => {}
                 'H' => names = false,
                 'h' | 'p' => names = true,
                 'R' => ident = false,
@@ -272,7 +276,6 @@ fn options(
                 'B' => entry.set("banner", literal(&value)),
                 'u' => account(entry, &value, &mut group),
                 'g' => group = Some(value),
-                'U' => {}
                 'C' => {
                     let (n, message) = value.split_once(':').unwrap_or((&value, ""));
                     let n: u32 = n

@@ -2,10 +2,10 @@
 
 use super::{Dialect, Traits};
 
-/// `wait`, `nowait`, and the limits behind it.
+/// `wait` (a single program for all clients), `nowait`, and the limits behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wait {
-    pub(super) wait: bool,
+    pub(super) single: bool,
     /// Starts of the service in a minute.
     pub(super) per_minute: Option<u32>,
     /// Children at once; `Some(0)` is unlimited.
@@ -21,7 +21,7 @@ pub(super) fn wait(text: &str, traits: Traits) -> Result<Wait, String> {
     let end = text.find(['.', ':', '/']).unwrap_or(text.len());
     let (word, limits) = text.split_at(end);
     let mut result = Wait {
-        wait: match word {
+        single: match word {
             "wait" => true,
             "nowait" => false,
             _ => return Err(format!("`{text}` is neither wait nor nowait")),
@@ -57,7 +57,7 @@ pub(super) fn wait(text: &str, traits: Traits) -> Result<Wait, String> {
 /// Account, group and login class of a user field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct User {
-    pub(super) user: String,
+    pub(super) name: String,
     pub(super) group: Option<String>,
     pub(super) class: Option<String>,
 }
@@ -77,12 +77,12 @@ pub(super) fn user(text: &str, traits: Traits) -> User {
     let split = separators.iter().find_map(|s| account.split_once(*s));
     match split {
         Some((user, group)) => User {
-            user: user.to_owned(),
+            name: user.to_owned(),
             group: Some(group.to_owned()),
             class,
         },
         None => User {
-            user: account.to_owned(),
+            name: account.to_owned(),
             group: None,
             class,
         },
@@ -133,7 +133,7 @@ mod tests {
             let got = wait(text, Traits::of(dialect)).map_err(|_| ());
             assert_eq!(got, expected, "{text} {dialect:?}");
         }
-        assert!(wait("wait", Traits::of(None)).unwrap().wait);
+        assert!(wait("wait", Traits::of(None)).unwrap().single);
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
             ("root/daemon", None, "root", None, Some("daemon")),
         ] {
             let expected = User {
-                user: u.to_owned(),
+                name: u.to_owned(),
                 group: group.map(str::to_owned),
                 class: class.map(str::to_owned),
             };

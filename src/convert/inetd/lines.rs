@@ -293,7 +293,7 @@ pub(super) fn split(line: &str, quoting: Quoting) -> Result<Vec<String>, &'stati
                 match chars.next() {
                     Some(end) if end == c => break,
                     Some('\\') if quoting == Quoting::ShellEscapes && c == '"' => {
-                        word.extend(chars.next())
+                        word.extend(chars.next());
                     }
                     Some(inner) => word.push(inner),
                     None => return Err("a quote is not closed"),

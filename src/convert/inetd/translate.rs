@@ -65,7 +65,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         let place = raw.place.clone();
         let translated = self
             .fields(raw)
-            .and_then(|fields| self.translate(raw, fields));
+            .and_then(|fields| self.translate(raw, &fields));
         match translated {
             Ok(entry) => {
                 let foreign = |l: &String| !l.is_ascii();
@@ -178,11 +178,11 @@ impl<'a, 'b> Translator<'a, 'b> {
                 "bind" => fields.address = Some(value.to_owned()),
                 "socktype" => value.clone_into(&mut fields.socket_type),
                 "protocol" => value.clone_into(&mut fields.protocol),
-                "wait" => fields.wait.wait = value == "yes",
+                "wait" => fields.wait.single = value == "yes",
                 "accept_max" => fields.accept_max = number()?,
                 "service_max" => fields.wait.per_minute = number()?,
                 "ip_max" => fields.ip_max = number()?,
-                "user" => value.clone_into(&mut fields.user.user),
+                "user" => value.clone_into(&mut fields.user.name),
                 "group" => fields.user.group = Some(value.to_owned()),
                 "exec" => fields.server = Some(value.to_owned()),
                 "sndbuf" | "recvbuf" => {
@@ -223,7 +223,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         Ok(fields)
     }
 
-    fn translate(&mut self, raw: &Raw, fields: Fields) -> Result<Entry, LeftOut> {
+    fn translate(&mut self, raw: &Raw, fields: &Fields) -> Result<Entry, LeftOut> {
         let name = fields.service.rsplit([':', '/']).next().unwrap_or_default();
         if fields.service.starts_with("tcpmux/") {
             return Err(why(
@@ -249,22 +249,22 @@ impl<'a, 'b> Translator<'a, 'b> {
             return Err(why(&fields.service, text));
         }
         let mut entry = Entry::new(name, &raw.place);
-        entry.variant = fields
+        fields
             .protocol
             .split(',')
             .next()
             .unwrap_or_default()
-            .to_owned();
+            .clone_into(&mut entry.variant);
         entry.last_line = raw.last_line;
         entry.original.clone_from(&raw.original);
         entry.enabled = !raw.off;
 
-        self.listen(&mut entry, &fields, &protocol, service)?;
-        let judged = self.program(&mut entry, &fields, datagram)?;
-        if fields.wait.wait && fields.server.is_some() {
+        self.listen(&mut entry, fields, &protocol, service)?;
+        let judged = self.program(&mut entry, fields, datagram)?;
+        if fields.wait.single && fields.server.is_some() {
             entry.set("wait", true);
         }
-        self.limits(&mut entry, &fields, datagram);
+        self.limits(&mut entry, fields, datagram);
         if let Some(daemon) = judged {
             let judge = self.session.judge(&daemon, &raw.place);
             Session::restrict(&mut entry, protocol.families, (&[], &|_| true), &judge);
@@ -376,7 +376,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         let Some(server) = &fields.server else {
             return self.builtin(entry, fields, datagram).map(|()| None);
         };
-        if datagram && !fields.wait.wait {
+        if datagram && !fields.wait.single {
             let text = if self.traits.is(Dialect::Busybox) {
                 "busybox gives each sender a socket of its own here; a UDP program needs `wait` in oxinetd"
             } else {
@@ -413,7 +413,7 @@ impl<'a, 'b> Translator<'a, 'b> {
         };
         self.check_path(entry, server)?;
         entry.set_command(server, argv0, arguments);
-        let judges = self.traits.is(Dialect::NetBsd) && !datagram && !fields.wait.wait;
+        let judges = self.traits.is(Dialect::NetBsd) && !datagram && !fields.wait.single;
         Ok(judges.then(|| base_name(argv0).to_owned()))
     }
 
@@ -473,9 +473,9 @@ impl<'a, 'b> Translator<'a, 'b> {
 
     fn account(&mut self, entry: &mut Entry, fields: &Fields) {
         let user = &fields.user;
-        entry.set("user", user.user.clone());
+        entry.set("user", user.name.clone());
         if let Some(group) = &user.group {
-            if self.traits.is(Dialect::Inetutils) && user.user == "root" {
+            if self.traits.is(Dialect::Inetutils) && user.name == "root" {
                 let text = format!("GNU inetd ignores the group `{group}` of root");
                 self.session.notes.note(&entry.place, text);
             } else {
@@ -508,7 +508,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             }
         }
         let children = wait.children.or(fields.accept_max);
-        if let Some(n) = children.filter(|n| *n > 0 && !wait.wait && !datagram) {
+        if let Some(n) = children.filter(|n| *n > 0 && !wait.single && !datagram) {
             entry.set("max_connections", Value::Number(n.into()));
             // Further clients wait for a child to end.
             entry.set("over_limit", "queue");
@@ -518,7 +518,7 @@ impl<'a, 'b> Translator<'a, 'b> {
                 entry,
                 "a limit of 0 starts a minute and source lets nobody in",
             ),
-            Some(n) if wait.wait => {
+            Some(n) if wait.single => {
                 let text = format!(
                     "at most {n} starts a minute for one source cannot be kept for a `wait` service"
                 );
@@ -527,7 +527,7 @@ impl<'a, 'b> Translator<'a, 'b> {
             Some(n) => entry.set("rate_per_source", format!("{n}/min")),
             None => {}
         }
-        if let Some(n) = wait.source_children.filter(|n| *n > 0 && !wait.wait) {
+        if let Some(n) = wait.source_children.filter(|n| *n > 0 && !wait.single) {
             entry.set("max_per_source", Value::Number(n.into()));
         }
     }

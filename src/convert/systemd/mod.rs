@@ -15,7 +15,7 @@ use super::note::Place;
 use super::session::{Session, Source};
 
 /// Reads the sockets and finds the service of each.
-pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
+pub(super) fn read(session: &mut Session<'_>, sources: &[Source]) -> Format {
     let units: Vec<Unit> = sources
         .iter()
         .map(|s| Unit::parse(&s.path, &s.text.lines))
@@ -33,26 +33,17 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
             .trim_end_matches(".service")
             .trim_end_matches('@');
         let path = service.path.with_file_name(format!("{stem}.socket"));
-        match session
-            .files
-            .read(&path)
-            .is_ok()
-            .then(|| session.read(&path, None))
-            .flatten()
-        {
-            Some(source) => {
-                pair(
-                    session,
-                    &Unit::parse(&source.path, &source.text.lines),
-                    &units,
-                );
-            }
-            None => {
-                let text = format!("{} has no socket unit beside it", service.name);
-                session
-                    .notes
-                    .left_out(&Place::file(&service.path), &service.name, text);
-            }
+        let found = session.files.read(&path).is_ok();
+        if let Some(source) = found.then(|| session.read(&path, None)).flatten() {
+            pair(
+                session,
+                &Unit::parse(&source.path, &source.text.lines),
+                &units,
+            );
+        } else {
+            let text = format!("{} has no socket unit beside it", service.name);
+            let place = Place::file(&service.path);
+            session.notes.left_out(&place, &service.name, text);
         }
     }
     let mut baseline: Vec<(&'static str, Value)> = vec![
@@ -271,7 +262,7 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
             );
         }
         "WorkingDirectory" if value.starts_with('/') => {
-            entry.set("working_directory", literal(value))
+            entry.set("working_directory", literal(value));
         }
         "RootDirectory" => entry.set("root_directory", value),
         "UMask" => {
@@ -290,7 +281,7 @@ fn setting(entry: &mut Entry, setting: &Setting) -> Result<(), Unkept> {
             "inherit" | "socket" => entry.set("stderr", "client"),
             _ => match value.split_once(':') {
                 Some(("file" | "append" | "truncate", path)) => {
-                    entry.set("stderr", format!("file:{}", literal(path)))
+                    entry.set("stderr", format!("file:{}", literal(path)));
                 }
                 _ => return Err(bad()),
             },

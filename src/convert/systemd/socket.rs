@@ -47,14 +47,13 @@ pub(super) fn socket(
         let value = setting.value.as_str();
         match setting.key.as_str() {
             "ListenStream" | "ListenDatagram" | "ListenSequentialPacket" => {
-                match address(&setting.key, value, v6_only) {
-                    Some(address) => listen.push(address),
-                    None => {
-                        let text =
-                            format!("`{}={value}` is no address that can be served", setting.key);
-                        session.notes.left_out(&place, &entry.name, text);
-                        return false;
-                    }
+                if let Some(address) = address(&setting.key, value, v6_only) {
+                    listen.push(address);
+                } else {
+                    let text =
+                        format!("`{}={value}` is no address that can be served", setting.key);
+                    session.notes.left_out(&place, &entry.name, text);
+                    return false;
                 }
             }
             "IPAddressAllow" => nets(session, value, &place, &mut allowed),

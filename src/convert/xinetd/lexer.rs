@@ -64,7 +64,7 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
         match (keyword.as_str(), name) {
             ("defaults", _) => blocks.extend(lexer.block(None, &place, &mut session.notes)),
             ("service", Some(name)) => {
-                blocks.extend(lexer.block(Some(name), &place, &mut session.notes))
+                blocks.extend(lexer.block(Some(name), &place, &mut session.notes));
             }
             ("include" | "includedir", Some(_)) if depth >= DEEPEST_INCLUDE => {
                 session
@@ -158,16 +158,13 @@ impl<'a> Lexer<'a> {
     ) -> Option<Block> {
         let first = self.at.saturating_sub(1);
         let name = service.clone().unwrap_or_else(|| "defaults".to_owned());
-        match self.next() {
-            Some(("{", _)) => {}
-            _ => {
-                self.skip(
-                    place,
-                    &format!("`{name}`: the next line must be a lone `{{`"),
-                    notes,
-                );
-                return None;
-            }
+        if !matches!(self.next(), Some(("{", _))) {
+            self.skip(
+                place,
+                &format!("`{name}`: the next line must be a lone `{{`"),
+                notes,
+            );
+            return None;
         }
         let mut attributes = Vec::new();
         loop {
@@ -182,17 +179,12 @@ impl<'a> Lexer<'a> {
             if line == "}" {
                 break;
             }
-            match attribute(line, &at) {
-                Some(attribute) => attributes.push(attribute),
-                None => {
-                    self.skip(
-                        &at,
-                        &format!("`{line}` is no `NAME = VALUE` (a blank before `=` is needed)"),
-                        notes,
-                    );
-                    return None;
-                }
-            }
+            let Some(attribute) = attribute(line, &at) else {
+                let text = format!("`{line}` is no `NAME = VALUE` (a blank before `=` is needed)");
+                self.skip(&at, &text, notes);
+                return None;
+            };
+            attributes.push(attribute);
         }
         Some(Block {
             service,

@@ -13,9 +13,9 @@ pub(super) fn limits(entry: &mut Entry, record: &Record, notes: &mut Notes) -> R
     if let Some(word) = record.one("max_load") {
         match word.text.parse::<f64>() {
             Ok(load) if load > 0.0 && load.is_finite() => {
-                entry.set("max_load", Value::Float(float(load)))
+                entry.set("max_load", Value::Float(float(load)));
             }
-            Ok(load) if load == 0.0 => {}
+            Ok(0.0) => {}
             _ => return Err(format!("`max_load = {}` is no load", word.text)),
         }
     }

@@ -230,7 +230,7 @@ impl Record {
         match attribute.op {
             // In `defaults`, `=` on a list adds.
             Op::Set if class != Class::List || (!in_defaults && name != "env") => {
-                *slot = words.collect()
+                *slot = words.collect();
             }
             Op::Set | Op::Add => slot.extend(words),
             Op::Remove => slot.retain(|w| {

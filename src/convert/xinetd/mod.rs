@@ -16,9 +16,9 @@ use super::note::Place;
 use super::session::{Session, Source};
 
 /// Reads all files as if one included the others.
-pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
+pub(super) fn read(session: &mut Session<'_>, sources: &[Source]) -> Format {
     let mut blocks: Vec<Block> = Vec::new();
-    for source in &sources {
+    for source in sources {
         let name = source
             .path
             .file_name()

@@ -89,7 +89,7 @@ pub(super) fn listen(
             name,
             format!("`{name}`: oxinetd joins no multicast group such as `{ip}`"),
         )),
-        Ok(IpAddr::V4(ip)) if family != "6" && !(v6 && !v4) => {
+        Ok(IpAddr::V4(ip)) if family != "6" && (v4 || !v6) => {
             entry.set("listen", format!("{}{ip}:{port}", kind("")));
             let families = Families {
                 v4: true,

@@ -113,7 +113,7 @@ fn translate(
     }
     let socket = socket::listen(session, &mut entry, name, record, &flags, is("UNLISTED"))?;
     if socket.datagram {
-        entry.variant = "udp".to_owned();
+        "udp".clone_into(&mut entry.variant);
         if !wait {
             return Err(why(
                 name,
@@ -281,10 +281,10 @@ fn flags(
         .clone();
     for flag in flags {
         match flag.as_str() {
-            "IPV4" | "IPV6" | "NAMEINARGS" | "NOLIBWRAP" | "REUSE" | "NORETRY" => {}
             "KEEPALIVE" if !socket.datagram => entry.set("keepalive", true),
             "NODELAY" if !socket.datagram => entry.set("nodelay", true),
-            "KEEPALIVE" | "NODELAY" => {}
+            "KEEPALIVE" | "NODELAY" | "IPV4" | "IPV6" | "NAMEINARGS" | "NOLIBWRAP" | "REUSE"
+            | "NORETRY" => {}
             "INTERCEPT" => {
                 let rules = ["only_from", "no_access", "access_times"]
                     .iter()
@@ -415,7 +415,7 @@ fn banners(session: &mut Session<'_>, entry: &mut Entry, record: &Record, datagr
     }
     match (always, success) {
         (Some(file), None) | (None, Some(file)) => {
-            entry.set("banner", format!("@{}", literal(&file.text)))
+            entry.set("banner", format!("@{}", literal(&file.text)));
         }
         (Some(one), Some(two)) => {
             if let (Some(one), Some(two)) = (content(session, one), content(session, two)) {
