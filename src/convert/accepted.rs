@@ -112,6 +112,15 @@ impl World for OldHost {
     }
 }
 
+/// The table of a text, as the old host has it.
+pub(super) fn table(text: &str) -> crate::service::Table {
+    let world = OldHost(Services::default());
+    let main = Main::Text { name: "t", text };
+    let loaded = load(&main, &Host::new(0, 0, &world));
+    let report = loaded.report.render(Format::Short);
+    loaded.table.unwrap_or_else(|| panic!("{report}"))
+}
+
 /// Panics when the loader refuses the table.
 pub(super) fn check(outcome: &Outcome, services: &str) {
     let files = Memory::default().with("/etc/services", services);

@@ -109,6 +109,16 @@ fn shown(net: &IpNet) -> String {
     }
 }
 
+/// True for a name that the table takes for a host.
+pub(super) fn is_host_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let numeric = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let odd = text.starts_with(['-', '.']) || text.starts_with("0x");
+    text.bytes().all(plain) && !numeric && !odd && text.len() <= 253
+}
+
 /// A network, or a single address; a v4-mapped one as IPv4.
 pub(super) fn network(addr: IpAddr, length: Option<u8>) -> Option<IpNet> {
     let (addr, length) = match (addr, addr.to_canonical(), length) {

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::Format;
+use super::access::is_host_name;
 use super::entry::{Entry, Value, base_name, literal};
 use super::inetd::split_like_systemd;
 use super::note::Place;
@@ -111,7 +112,7 @@ fn translate(
         "" => return Err("needs a host".to_owned()),
         host if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]:{written}"),
         host if host.parse::<std::net::Ipv4Addr>().is_ok() => format!("{host}:{written}"),
-        host if host.contains([':', '/', '[']) => return Err(format!("`{host}` is no host")),
+        host if !is_host_name(host) => return Err(format!("`{host}` is no host")),
         host => format!("tcp4:{host}:{written}"),
     };
     entry.set("listen", listen);

@@ -112,6 +112,7 @@ fn goldens() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so aloud")]
 fn every_corpus_file_converts_or_says_why_not() {
     // The corpus is kept beside the repository, not in it.
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -243,6 +244,44 @@ fn mixed_formats_are_refused() {
     );
 }
 
+/// Out and in again: what the units say is what the table said.
+#[test]
+fn units_lead_back_to_the_table() {
+    let text = "[service.x]\nlisten = [\"22\", \"127.0.0.1:2222\"]\ncommand = [\"/bin/x\", \"a b\", \"$1 50%\"]\n\
+                user = \"7\"\nsandbox = \"none\"\nstderr = \"client\"\nmax_connections = 9\nmax_per_source = 3\n\
+                timeout = \"90s\"\nallow = [\"10.0.0.0/8\"]\nlimits = { open_files = 64 }\nsource_prefix = { v4 = 32, v6 = 128 }\nlinger = \"off\"\n";
+    let table = accepted::table(text);
+    let (units, said) = to_systemd(&table.services[0]);
+    assert_eq!(said, [""; 0]);
+    let names: Vec<&str> = units.iter().map(|u| u.name.as_str()).collect();
+    assert_eq!(names, ["x.socket", "x@.service"]);
+    let mut files = Memory::default();
+    for unit in &units {
+        files = files.with(format!("/u/{}", unit.name), unit.text.clone());
+    }
+    let back = convert(&Options::default(), &files, &["/u/x.socket".into()]);
+    for line in [
+        "listen = [\"22\", \"127.0.0.1:2222\"]",
+        "command = [\"/bin/x\", \"a b\", \"$1 50%\"]",
+        "max_connections = 9",
+        "max_per_source = 3",
+        "timeout = \"90s\"",
+        "allow = [\"10.0.0.0/8\"]",
+        "open_files = 64",
+        "stderr = \"client\"",
+    ] {
+        assert!(
+            back.toml.contains(line),
+            "{line}\n{}\n{}\n{}",
+            units[0].text,
+            units[1].text,
+            back.toml
+        );
+    }
+    let builtin = accepted::table("[service.e]\nlisten = 7\nbuiltin = \"echo\"\nuser = \"7\"\n");
+    assert!(to_systemd(&builtin.services[0]).0.is_empty());
+}
+
 const SEEDS: [&str; 6] = [
     "127.0.0.1,*:\nftp stream tcp nowait.40 root.wheel /usr/sbin/tcpd in.ftpd -l\n\t-a\n#<off># x dgram udp wait a:b /x\n",
     "x on protocol = tcp, wait = no, user = u, exec = /x, args = x \"a b\", ip_max = 3;\n.include \"*\"\n[::1]:7 stream tcp6,sndbuf=1k nowait:4 r internal\n",
@@ -252,6 +291,8 @@ const SEEDS: [&str; 6] = [
     "#!/bin/sh\nexec tcpserver -HRl0 -c 10 -u 5 0 25 \\\n /bin/x \"a b\" 2>&1\ntcpsvd -C 3:no -E 127.0.0.1 21 ftpd\n",
 ];
 
+const SPICE: &[u8] = b"{}[]=;,:#/\\\"'\n\t .%-+*@0";
+
 proptest! {
     #[test]
     fn mutated_input_never_panics(
@@ -260,7 +301,6 @@ proptest! {
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..12),
     ) {
         let mut bytes = SEEDS[seed].as_bytes().to_vec();
-        const SPICE: &[u8] = b"{}[]=;,:#/\\\"'\n\t .%-+*@0";
         for (at, value, how) in edits {
             let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
             match how {

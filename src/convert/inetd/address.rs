@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Dialect, Traits};
-use crate::convert::access::Families;
+use crate::convert::access::{Families, is_host_name};
 
 /// A transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,9 +192,7 @@ pub(super) fn listen(
             }
             Ok(IpAddr::V4(_)) => Ok(format!("{prefix}{host}:{port}")),
             Ok(IpAddr::V6(_)) => Ok(format!("{prefix}[{host}]:{port}")),
-            Err(_) if host.is_empty() || host.contains(['[', ']', '%', '/', ' ', ':']) => {
-                Err(format!("`{host}` is no address"))
-            }
+            Err(_) if !is_host_name(host) => Err(format!("`{host}` is no address")),
             Err(_) => Ok(format!("{plain}{family}:{host}:{port}")),
         }
     };

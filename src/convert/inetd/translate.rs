@@ -676,6 +676,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn what_cannot_be_kept_is_told_at_its_line() {
         use Dialect::{Busybox, Debian, FreeBsd, NetBsd};
         let good = "x stream tcp nowait root /bin/x x\n";

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::merge::Record;
 use super::translate::{LeftOut, why};
-use crate::convert::access::Families;
+use crate::convert::access::{Families, is_host_name};
 use crate::convert::entry::Entry;
 use crate::convert::note::Place;
 use crate::convert::services::Port;
@@ -114,7 +114,7 @@ pub(super) fn listen(
             name,
             format!("`{name}`: `bind = {ip}` is of another family than its flags"),
         )),
-        Err(_) if bind.text.contains([':', '[', ']', '/', '%']) => Err(why(
+        Err(_) if !is_host_name(&bind.text) => Err(why(
             name,
             format!("`{name}`: `bind = {}` is no address", bind.text),
         )),
