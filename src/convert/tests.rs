@@ -294,6 +294,9 @@ const SEEDS: [&str; 6] = [
 const SPICE: &[u8] = b"{}[]=;,:#/\\\"'\n\t .%-+*@0";
 
 proptest! {
+    // A failure is kept as a case above, not as a file at the top of the repository.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn mutated_input_never_panics(
         seed in 0..SEEDS.len(),
