@@ -3,6 +3,7 @@
 
 pub mod act;
 pub mod check;
+pub mod convert;
 pub mod run;
 pub mod serve;
 pub mod status;
