@@ -383,12 +383,19 @@ impl Daemon {
     /// Descriptors, memory or processes are exhausted: the listener rests until a child ends or a moment has passed.
     fn on_exhausted(&mut self, key: ListenerKey, what: &str, error: &io::Error, now: Instant) {
         self.suspend(key, Obstacle::Daemon);
-        self.timers.set(now + RETRY, Timer::Retry);
-        let told = self.exhausted.map(|exhausted| exhausted.told);
-        let tell = told.is_none_or(|told| now.duration_since(told) >= TELL_AGAIN);
-        let told = if tell { now } else { told.unwrap_or(now) };
-        self.exhausted = Some(Exhausted { told, last: now });
-        if tell {
+        let state = self.exhausted.get_or_insert_with(|| {
+            self.timers.set(now + CALM, Timer::Calm);
+            Exhausted::default()
+        });
+        state.last = Some(now);
+        if !std::mem::replace(&mut state.retrying, true) {
+            self.timers.set(now + RETRY, Timer::Retry);
+        }
+        if state
+            .told
+            .is_none_or(|told| now.duration_since(told) >= TELL_AGAIN)
+        {
+            state.told = Some(now);
             let errno = error.raw_os_error().unwrap_or(0);
             let reason = format!("{what}: {}", errno::describe(errno));
             let event = Event::Pause {
@@ -400,26 +407,35 @@ impl Daemon {
         }
     }
 
-    /// The time to try again. Exhaustion is over when it has not been met for a while.
-    pub(super) fn on_retry(&mut self, now: Instant) {
+    /// The time to try again.
+    pub(super) fn on_retry(&mut self) {
+        if let Some(state) = self.exhausted.as_mut() {
+            state.retrying = false;
+        }
         self.wake_waiting();
-        let Some(exhausted) = self.exhausted else {
+    }
+
+    /// Exhaustion is over when it has not been met for a while.
+    pub(super) fn on_calm(&mut self, now: Instant) {
+        let Some(last) = self.exhausted.as_ref().and_then(|state| state.last) else {
             return;
         };
-        if now.duration_since(exhausted.last) >= CALM {
+        if now.duration_since(last) >= CALM {
             self.exhausted = None;
             Self::tell(&mut self.log, None, &Event::Resume { service: "*" });
         } else {
-            self.timers.set(exhausted.last + CALM, Timer::Retry);
+            self.timers.set(last + CALM, Timer::Calm);
         }
     }
 }
 
 /// The state of running out of descriptors, memory or processes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Exhausted {
     /// When the log heard of it.
-    told: Instant,
+    told: Option<Instant>,
     /// When it was met last.
-    last: Instant,
+    last: Option<Instant>,
+    /// A retry is set.
+    retrying: bool,
 }

@@ -144,7 +144,8 @@ impl Daemon {
     fn on_timer(&mut self, timer: Timer, now: Instant) {
         match timer {
             Timer::Wake(key) => self.on_pause_over(key, now),
-            Timer::Retry => self.on_retry(now),
+            Timer::Retry => self.on_retry(),
+            Timer::Calm => self.on_calm(now),
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
