@@ -9,52 +9,68 @@ use super::keys::Key;
 use super::raw::{Owner, Value, Word};
 use super::source::{FileId, Place};
 
-/// The answer to a word of another program; `None`: it is none.
+/// The answer to a word of another program, and the key of ours that was meant; `None`: it is no such word.
 pub(super) fn answer(
     owner: &Owner<'_>,
     file: FileId,
     word: &Word<'_>,
     value: &Value<'_>,
     siblings: &DeTable<'_>,
-) -> Option<Diagnostic> {
-    let name = word.get_ref().as_ref();
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let row = WORDS
-        .iter()
-        .find(|row| row.words.contains(&plain.as_str()))?;
-    let line = Place::new(
-        file,
-        word.span().start..value.span().end.max(word.span().end),
-    );
-    let text = text_of(value);
-    let written = (row.translate)(text.as_deref(), siblings);
-    let title = format!(
-        "`{}` in {} is called {} here",
-        shown(name),
-        owner.shown(),
-        row.ours
-    );
-    let problem = Diagnostic::error(Code::ForeignWord, Place::new(file, word.span()), title)
-        .label("a word of another program");
+) -> Option<(Diagnostic, &'static str)> {
+    let row = row(word.get_ref())?;
+    let meant = row.ours.split('`').nth(1).unwrap_or_default();
+    let answer = if meant.is_empty() {
+        row.ours.to_owned()
+    } else {
+        format!("is called {} here", row.ours)
+    };
+    let title = format!("`{}` in {} {answer}", shown(word.get_ref()), owner.shown());
+    let place = Place::new(file, word.span());
+    let problem =
+        Diagnostic::error(Code::ForeignWord, place, title).label("a word of another program");
+    if siblings.contains_key(meant) {
+        let help = format!("`{meant}` is there already: leave this out");
+        return Some((problem.help(help), meant));
+    }
+    // Several words of theirs make one of ours: the first one is replaced, the others go.
+    let same =
+        |other: &&Word<'_>| self::row(other.get_ref()).is_some_and(|other| other.ours == row.ours);
+    let first = siblings
+        .keys()
+        .filter(same)
+        .map(|other| other.span().start)
+        .min();
+    if first.is_some_and(|first| first < word.span().start) {
+        let help = format!("it becomes part of the one {}", row.ours);
+        return Some((problem.help(help), meant));
+    }
+    let written = (row.translate)(text_of(value).as_deref(), siblings);
     let same_line = value.span().start >= word.span().end;
-    Some(match written {
-        Some(text) if same_line => problem.help(row.help).patch(line, text),
+    let problem = match written {
+        Some(text) if same_line => {
+            let line = Place::new(file, word.span().start..value.span().end);
+            problem.help(row.help).patch(line, text)
+        }
         Some(text) => problem.help(format!("{}: `{text}`", row.help)),
         None => problem.help(row.help),
-    })
+    };
+    Some((problem, meant))
+}
+
+fn row(word: &str) -> Option<&'static Row> {
+    let plain = plain(word);
+    WORDS.iter().find(|row| row.words.contains(&plain.as_str()))
+}
+
+/// Without case and punctuation: `server_args`, `ServerArgs`.
+fn plain(word: &str) -> String {
+    let letters = word.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// The sub-key that a word of another program means inside of a table of ours.
 pub(super) fn part(table: Key, name: &str) -> Option<&'static str> {
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_ascii_lowercase();
+    let plain = plain(name);
     let rows: &[(&str, &'static str)] = if table == Key::Limits {
         &[
             ("files", "open_files"),
@@ -96,7 +112,7 @@ static WORDS: &[Row] = &[
     Row { words: &["port", "bind", "interface", "address", "listenstream", "listendatagram", "listensequentialpacket", "protocol", "sockettype", "proto", "type"],
           ours: "`listen`", help: "type, address and port are one word", translate: listen },
     Row { words: &["disable", "disabled"],
-          ours: "`enabled`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("enabled", text) },
+          ours: "`enabled`", help: "with the opposite value", translate: |text, _| inverted("enabled", text) },
     Row { words: &["onlyfrom", "ipaddressallow", "allowfrom", "whitelist", "hostsallow", "allowlist"],
           ours: "`allow`", help: "write a list of prefixes", translate: |text, _| words("allow", text) },
     Row { words: &["noaccess", "ipaddressdeny", "blacklist", "denylist", "hostsdeny", "denyfrom"],
@@ -137,19 +153,19 @@ static WORDS: &[Row] = &[
     Row { words: &["uid", "runas", "setuid"], ours: "`user`", help: "write a name or a number", translate: |text, _| quoted("user", text) },
     Row { words: &["gid", "setgid"], ours: "`group`", help: "write a name or a number", translate: |text, _| quoted("group", text) },
     Row { words: &["root", "chroot"], ours: "`root_directory`", help: "write a path", translate: |text, _| quoted("root_directory", text) },
-    Row { words: &["nowait", "accept"], ours: "`wait`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("wait", text) },
+    Row { words: &["nowait", "accept"], ours: "`wait`", help: "with the opposite value", translate: |text, _| inverted("wait", text) },
     Row { words: &["bannerfail"], ours: "`refuse_message`", help: "the text itself stands in the table", translate: nothing },
     Row { words: &["bannersuccess"], ours: "`banner`", help: "write the text, or `\"@/path\"` of a file", translate: |text, _| text.map(|path| format!("banner = {}", quote(&format!("@{path}")))) },
     Row { words: &["idle"], ours: "`idle_timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("idle_timeout = {time}")) },
     Row { words: &["maxtime", "runtimemaxsec"], ours: "`timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("timeout = {time}")) },
     Row { words: &["timeoutstopsec"], ours: "`stop_timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("stop_timeout = {time}")) },
-    Row { words: &["v6only", "bindipv6only"], ours: "`dual_stack`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("dual_stack", text) },
+    Row { words: &["v6only", "bindipv6only"], ours: "`dual_stack`", help: "with the opposite value", translate: |text, _| inverted("dual_stack", text) },
     Row { words: &["bindtodevice"], ours: "`bind_device`", help: "write the interface", translate: |text, _| quoted("bind_device", text) },
     Row { words: &["syslogidentifier"], ours: "`log_tag`", help: "write the tag", translate: |text, _| quoted("log_tag", text) },
     Row { words: &["includedir"], ours: "`include` in [daemon]", help: "write `include = [\"DIR/*.toml\"]`", translate: |text, _| text.map(|dir| format!("include = [{}]", quote(&format!("{}/*.toml", dir.trim_end_matches('/'))))) },
-    Row { words: &["flags"], ours: "by several keys", help: "`keepalive`, `nodelay`, `reuse_port` and `argv0` are keys of their own", translate: nothing },
+    Row { words: &["flags"], ours: "is several keys here", help: "`keepalive`, `nodelay`, `reuse_port` and `argv0` are keys of their own", translate: nothing },
     Row { words: &["libwrap", "tcpwrappers"], ours: "`allow` and `deny`", help: "write the networks themselves", translate: nothing },
-    Row { words: &["rpcnumber", "rpcversion", "mdns"], ours: "nothing: it is not offered", help: "leave it out", translate: nothing },
+    Row { words: &["rpcnumber", "rpcversion", "mdns"], ours: "is not offered", help: "leave it out", translate: nothing },
 ];
 
 fn nothing(_: Option<&str>, _: &DeTable<'_>) -> Option<String> {
@@ -355,6 +371,7 @@ mod tests {
         let owner = Owner::Defaults;
         answer(&owner, 0, word, value, table.get_ref())
             .unwrap()
+            .0
             .patch
             .map(|patch| patch.text)
     }
@@ -374,7 +391,7 @@ mod tests {
             ),
             (
                 "port = 69\nbind = '::1'",
-                "bind",
+                "port",
                 Some(r#"listen = "[::1]:69""#),
             ),
             ("disable = 'yes'", "disable", Some("enabled = false")),

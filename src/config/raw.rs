@@ -41,6 +41,8 @@ pub(super) struct Section<'a> {
     entries: Box<[Option<Entry<'a>>; COUNT]>,
     /// The variables of `env`.
     pub(super) env: Vec<(&'a str, Entry<'a>)>,
+    /// Names of keys that unknown words were probably meant to be: what is "missing" may be there, misspelt.
+    meant: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -49,7 +51,13 @@ impl<'a> Section<'a> {
         Self {
             entries: Box::new([None; COUNT]),
             env: Vec::new(),
+            meant: Vec::new(),
         }
+    }
+
+    /// True when a word that is no key was probably meant to be this one.
+    pub(super) fn is_misspelt(&self, key: Key) -> bool {
+        self.meant.contains(&key.info().name)
     }
 
     /// What was written for a key.
@@ -84,6 +92,7 @@ impl<'a> Section<'a> {
             .retain(|(name, _)| !self.env.iter().any(|(own, _)| own == name));
         merged.env.extend_from_slice(&self.env);
         merged.env.sort_by_key(|(name, _)| *name);
+        merged.meant.extend_from_slice(&self.meant);
         merged
     }
 
@@ -235,7 +244,9 @@ impl Walker<'_> {
             };
             match found.filter(|_| !name.contains('.')) {
                 Some(key) => self.known(owner, &mut section, key, word, value),
-                None => self.unknown(owner, word, value, table),
+                None => section
+                    .meant
+                    .extend(self.unknown(owner, word, value, table)),
             }
         }
         section
@@ -335,7 +346,13 @@ impl Walker<'_> {
             let place = self.at(word);
             let problem = Diagnostic::error(Code::UnknownKey, place, title)
                 .label(format!("no key of `{table_name}`"));
-            let problem = match foreign::part(table_key, name).or_else(|| nearest(name, known())) {
+            let near = foreign::part(table_key, name).or_else(|| nearest(name, known()));
+            let meant = near.and_then(|near| table_key.parts().find(|key| key.last_name() == near));
+            section.meant.extend(meant.map(|key| key.info().name));
+            let problem = match near {
+                Some(near) if table.contains_key(near) => {
+                    problem.help(format!("`{near}` is there already: leave this out"))
+                }
                 Some(near) => problem
                     .help(format!("did you mean `{near}`?"))
                     .patch(place, near),
@@ -345,13 +362,14 @@ impl Walker<'_> {
         }
     }
 
+    /// Answers a word that is no key; tells the key that was probably meant.
     fn unknown<'a>(
         &mut self,
         owner: &Owner<'_>,
         word: &'a Word<'a>,
         value: &'a Value<'a>,
         siblings: &'a DeTable<'a>,
-    ) {
+    ) -> Option<&'static str> {
         let name = word.get_ref().as_ref();
         let place = self.at(word);
         let other_section = if owner.is_daemon() {
@@ -370,11 +388,11 @@ impl Walker<'_> {
                 Diagnostic::error(Code::WrongSection, place, title)
                     .label(format!("belongs in {home}")),
             );
-            return;
+            return None;
         }
-        if let Some(problem) = foreign::answer(owner, self.file, word, value, siblings) {
+        if let Some((problem, meant)) = foreign::answer(owner, self.file, word, value, siblings) {
             self.report(problem);
-            return;
+            return Some(meant);
         }
         let title = format!("unknown key `{}` in {}", shown(name), owner.shown());
         let mut problem = Diagnostic::error(Code::UnknownKey, place, title);
@@ -389,7 +407,11 @@ impl Walker<'_> {
             !matches!(owner, Owner::Defaults)
                 || Key::of_service(name).is_some_and(|key| key.info().scope == Scope::Both)
         };
-        problem = match nearest(name, keys::names(owner.is_daemon()).filter(fits)) {
+        let near = nearest(name, keys::names(owner.is_daemon()).filter(fits));
+        problem = match near {
+            Some(near) if siblings.contains_key(near) => {
+                problem.help(format!("`{near}` is there already: leave this out"))
+            }
             Some(near) => problem
                 .help(format!("did you mean `{near}`?"))
                 .patch(place, near),
@@ -399,6 +421,7 @@ impl Walker<'_> {
             None => problem.help("the keys are listed in oxinetd.toml(5)"),
         };
         self.report(problem);
+        near
     }
 
     fn daemon_in_drop_in(&mut self, key: &Word<'_>) {

@@ -47,13 +47,40 @@ impl<'a> Reader<'_, 'a> {
         self.entry(key).is_some()
     }
 
+    /// Reports a key that is missing, unless it is there and only misspelt.
+    pub(super) fn report_missing(&self, keys: &[Key], problem: Diagnostic) {
+        if !keys.iter().any(|key| self.section.is_misspelt(*key)) {
+            self.report(problem);
+        }
+    }
+
     pub(super) fn report(&self, problem: Diagnostic) {
         self.context.report(problem);
     }
 
-    /// "`timeout` in service `echo`".
+    /// "`timeout` in service `echo`"; a sub-key by the name of its table when that was written as a scalar.
     pub(super) fn subject(&self, key: Key) -> String {
-        format!("`{}` in {}", key.info().name, self.owner)
+        let name = key.info().name;
+        let table = name
+            .split_once('.')
+            .and_then(|(table, _)| Key::of_service(table));
+        let place = |key| self.entry(key).map(|entry| entry.key);
+        let written = match table {
+            Some(table) if place(table) == place(key) => table.info().name,
+            _ => name,
+        };
+        format!("`{written}` in {}", self.owner)
+    }
+
+    /// Reports a number or a bool in quotes.
+    fn refuse_quotes(&self, key: Key, entry: &Entry<'_>, bare: &str) {
+        let title = format!("{} is written without quotes", self.subject(key));
+        self.report(
+            Diagnostic::error(Code::Type, entry.place(), title)
+                .label("a string")
+                .help(format!("write `{bare}`"))
+                .patch(entry.place(), bare),
+        );
     }
 
     /// Reports a refused value.
@@ -103,15 +130,7 @@ impl<'a> Reader<'_, 'a> {
             _ => None,
         };
         match meant {
-            Some(flag) => self.report(
-                Diagnostic::error(
-                    Code::Type,
-                    entry.place(),
-                    format!("{} is `true` or `false`, without quotes", self.subject(key)),
-                )
-                .help(format!("write `{flag}`"))
-                .patch(entry.place(), flag.to_string()),
-            ),
+            Some(flag) => self.refuse_quotes(key, &entry, &flag.to_string()),
             None => self.refuse_type(key, &entry, "`true` or `false`"),
         }
         None
@@ -134,7 +153,7 @@ impl<'a> Reader<'_, 'a> {
     /// A string without NUL.
     pub(super) fn text(&self, key: Key) -> Option<Item> {
         let item = self.text_as(key, "a string in quotes")?;
-        self.parsed(key, &item, |text| template::without_nul(text))
+        self.parsed(key, &item, template::without_nul)
             .map(|()| item)
     }
 
@@ -142,7 +161,7 @@ impl<'a> Reader<'_, 'a> {
     pub(super) fn text_or_number(&self, key: Key) -> Option<Item> {
         let entry = self.entry(key)?;
         let item = self.scalar(key, &entry, entry.value.get_ref(), entry.place(), true)?;
-        self.parsed(key, &item, |text| template::without_nul(text))
+        self.parsed(key, &item, template::without_nul)
             .map(|()| item)
     }
 
@@ -161,34 +180,32 @@ impl<'a> Reader<'_, 'a> {
                 quoted: true,
             });
         }
-        match value
+        if let Some(number) = value
             .as_integer()
             .filter(|number| numbers && number.radix() == 10)
         {
-            Some(number) => Some(Item {
-                text: number.as_str().to_owned(),
+            let text = number.as_str().to_owned();
+            return Some(Item {
+                text,
                 place,
                 quoted: false,
-            }),
-            None => {
-                let title = format!("{} cannot hold {}", self.subject(key), type_name(value));
-                let is_list = entry.value.get_ref().is_array();
-                let help = if is_list {
-                    "write a list of strings in quotes"
-                } else {
-                    "write a string in quotes, or a list of them"
-                };
-                self.report(
-                    Diagnostic::error(Code::Type, place, title)
-                        .label(type_name(value))
-                        .help(help),
-                );
-                None
-            }
+            });
         }
+        let title = format!("{} cannot hold {}", self.subject(key), type_name(value));
+        let takes_list = !matches!(key.info().kind, Kind::User | Kind::Group | Kind::Address);
+        let help = if entry.value.get_ref().is_array() && takes_list {
+            "write a list of strings in quotes"
+        } else if takes_list {
+            "write a string in quotes, or a list of them"
+        } else {
+            "write a string in quotes"
+        };
+        let problem = Diagnostic::error(Code::Type, place, title);
+        self.report(problem.label(type_name(value)).help(help));
+        None
     }
 
-    /// A list of strings; a single string is a list of one. `None`: not written, or unusable.
+    /// A list of strings; a single string is a list of one. What is no string is reported and left out.
     pub(super) fn items(&self, key: Key, numbers: bool) -> Option<Vec<Item>> {
         let entry = self.entry(key)?;
         let value = entry.value.get_ref();
@@ -198,11 +215,10 @@ impl<'a> Reader<'_, 'a> {
                 .map(|item| vec![item]);
         };
         let place = |item: &toml::Spanned<DeValue<'_>>| Place::new(entry.key.file, item.span());
-        let items: Vec<Option<Item>> = array
-            .iter()
-            .map(|item| self.scalar(key, &entry, item.get_ref(), place(item), numbers))
-            .collect();
-        items.into_iter().collect()
+        let read = |item: &toml::Spanned<DeValue<'_>>| {
+            self.scalar(key, &entry, item.get_ref(), place(item), numbers)
+        };
+        Some(array.iter().filter_map(read).collect())
     }
 
     /// A list in which each string is read by `parse`; refused ones are reported and left out.
@@ -339,6 +355,9 @@ impl<'a> Reader<'_, 'a> {
             };
         }
         match value.as_str() {
+            Some(text) if text.parse::<NonZeroU32>().is_ok() => {
+                self.refuse_quotes(key, &entry, text);
+            }
             Some(text) => {
                 let problem = Problem::new(format!("is not a count: `{}`", shown(text)))
                     .help(format!("write {wanted}"));
@@ -356,6 +375,14 @@ impl<'a> Reader<'_, 'a> {
             return None;
         };
         let value = entry.value.get_ref();
+        if let Some(text) = value.as_str()
+            && text
+                .parse::<i64>()
+                .is_ok_and(|number| (low..=high).contains(&number))
+        {
+            self.refuse_quotes(key, &entry, text);
+            return None;
+        }
         let Some(number) = value.as_integer() else {
             self.refuse_type(
                 key,
@@ -481,7 +508,11 @@ impl<'a> Reader<'_, 'a> {
 /// The refusal of a word that is none of `words`.
 pub(super) fn unknown_word(text: &str, words: &[&str]) -> Problem {
     let problem = Problem::new(format!("cannot be `{}`", shown(text)));
-    match nearest(text, words.iter().copied()) {
+    let longer = || {
+        let begins = |word: &&str| text.len() >= 3 && word.starts_with(text);
+        words.iter().copied().find(begins)
+    };
+    match nearest(text, words.iter().copied()).or_else(longer) {
         Some(near) => problem
             .help(format!("did you mean `\"{near}\"`?"))
             .instead(near),

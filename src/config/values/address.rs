@@ -62,7 +62,8 @@ pub enum Port {
     Name(String),
 }
 
-const TYPES: [&str; 11] = [
+/// The words before the first `:`.
+pub const TYPES: [&str; 11] = [
     "tcp",
     "tcp4",
     "tcp6",
