@@ -72,9 +72,8 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
 /// the daemon, and no program gets them from it.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 9] = [
     "container",
-    "XDG_RUNTIME_DIR",
     "TZ",
     "NO_COLOR",
     "CLICOLOR",

@@ -13,6 +13,9 @@ use crate::config::values::Problem;
 use crate::config::values::address::{self, Family, Host, Inet, Port, Written};
 use crate::service::{Address, Protocol};
 
+/// Each address costs a descriptor and an entry of the table.
+const MOST: usize = 65_536;
+
 /// The addresses of a service, each with the place of the word that names it.
 pub(super) fn addresses(reader: &Reader<'_, '_>, service: Place) -> (Vec<Address>, Vec<Place>) {
     let dual_stack = reader.boolean(Key::DualStack);
@@ -43,6 +46,19 @@ pub(super) fn addresses(reader: &Reader<'_, '_>, service: Place) -> (Vec<Address
             continue;
         };
         addresses.extend(lookup(reader, Key::Listen, &item, &written, dual_stack));
+        if addresses.len() > MOST {
+            let what = format!(
+                "makes {} addresses, and a service may have {MOST}",
+                addresses.len()
+            );
+            reader.refuse(
+                Key::Listen,
+                item.place,
+                Problem::new(what).help("write shorter ranges of ports"),
+            );
+            addresses.truncate(places.len());
+            break;
+        }
         places.resize(addresses.len(), item.place);
     }
     (addresses, places)

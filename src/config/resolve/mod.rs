@@ -10,8 +10,10 @@ mod daemon;
 mod effect;
 mod listen;
 mod process;
+mod program;
 mod reader;
 mod run;
+mod sandbox;
 mod socket;
 mod suspicious;
 

@@ -1,138 +1,16 @@
-//! The walk from a TOML file to sections whose keys are known: which key was written where, with which value.
-//!
-//! Invariant: after the walk every written key is a row of the key table or has been reported. Values are untouched.
-
-use std::borrow::Cow;
+//! The walk: which key of the key table each written word is, and the answer to words that are none.
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::diagnostic::{Code, Diagnostic, nearest, shown};
-use super::foreign;
-use super::keys::{self, COUNT, Key, Kind, Scope};
-use super::source::{FileId, Place};
-
-/// A value as the parser gives it.
-pub(super) type Value<'a> = Spanned<DeValue<'a>>;
-/// A key as the parser gives it.
-pub(super) type Word<'a> = Spanned<Cow<'a, str>>;
-
-/// A key with its value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    /// The key.
-    pub(super) key: Place,
-    /// The value.
-    pub(super) value: &'a Value<'a>,
-    /// True when `[defaults]` supplied it.
-    pub(super) inherited: bool,
-}
-
-impl Entry<'_> {
-    /// The place of the value.
-    pub(super) fn place(&self) -> Place {
-        Place::new(self.key.file, self.value.span())
-    }
-}
-
-/// The keys of one table, sub-tables flattened.
-#[derive(Clone, Debug)]
-pub(super) struct Section<'a> {
-    entries: Box<[Option<Entry<'a>>; COUNT]>,
-    /// The variables of `env`.
-    pub(super) env: Vec<(&'a str, Entry<'a>)>,
-    /// Names of keys that unknown words were probably meant to be: what is "missing" may be there, misspelt.
-    meant: Vec<&'static str>,
-}
-
-impl<'a> Section<'a> {
-    /// Without any key.
-    pub(super) fn empty() -> Self {
-        Self {
-            entries: Box::new([None; COUNT]),
-            env: Vec::new(),
-            meant: Vec::new(),
-        }
-    }
-
-    /// True when a word that is no key was probably meant to be this one.
-    pub(super) fn is_misspelt(&self, key: Key) -> bool {
-        self.meant.contains(&key.info().name)
-    }
-
-    /// What was written for a key.
-    pub(super) fn entry(&self, key: Key) -> Option<Entry<'a>> {
-        self.entries.get(key as usize).copied().flatten()
-    }
-
-    /// Marks everything as coming from `[defaults]`.
-    pub(super) fn inherit(&mut self) {
-        for entry in self.entries.iter_mut().flatten() {
-            entry.inherited = true;
-        }
-        for (_, entry) in &mut self.env {
-            entry.inherited = true;
-        }
-    }
-
-    /// This section over that of the defaults: scalars and lists replace, merging tables merge.
-    pub(super) fn over(&self, defaults: &Self) -> Self {
-        let mut merged = defaults.clone();
-        for key in keys::all() {
-            let Some(entry) = self.entry(key) else {
-                continue;
-            };
-            if let Kind::Table { merges: false, .. } = key.info().kind {
-                key.parts().for_each(|part| merged.clear(part));
-            }
-            merged.set(key, entry);
-        }
-        merged
-            .env
-            .retain(|(name, _)| !self.env.iter().any(|(own, _)| own == name));
-        merged.env.extend_from_slice(&self.env);
-        merged.env.sort_by_key(|(name, _)| *name);
-        merged.meant.extend_from_slice(&self.meant);
-        merged
-    }
-
-    fn set(&mut self, key: Key, entry: Entry<'a>) {
-        if let Some(slot) = self.entries.get_mut(key as usize) {
-            *slot = Some(entry);
-        }
-    }
-
-    fn clear(&mut self, key: Key) {
-        if let Some(slot) = self.entries.get_mut(key as usize) {
-            *slot = None;
-        }
-    }
-}
-
-/// `[service.NAME]` as written.
-#[derive(Clone, Debug)]
-pub(super) struct RawService<'a> {
-    /// NAME.
-    pub(super) name: &'a str,
-    /// Where NAME stands.
-    pub(super) place: Place,
-    /// Its keys.
-    pub(super) section: Section<'a>,
-}
-
-/// One file as written.
-#[derive(Debug)]
-pub(super) struct RawFile<'a> {
-    /// `[daemon]`.
-    pub(super) daemon: Section<'a>,
-    /// `[defaults]`.
-    pub(super) defaults: Section<'a>,
-    /// The services in the order of the file.
-    pub(super) services: Vec<RawService<'a>>,
-}
+use super::{Entry, Owner, RawFile, RawService, Section, Value, Word, list};
+use crate::config::diagnostic::{Code, Diagnostic, nearest, shown};
+use crate::config::foreign;
+use crate::config::keys::{self, Key, Kind, Scope};
+use crate::config::source::{FileId, Place};
 
 /// Walks one file; problems are added to `problems`.
-pub(super) fn walk<'a>(
+pub(in crate::config) fn walk<'a>(
     file: FileId,
     root: &'a DeTable<'a>,
     problems: &mut Vec<Diagnostic>,
@@ -156,40 +34,21 @@ pub(super) fn walk<'a>(
     raw.services.sort_by_key(|service| service.place);
     raw
 }
+/// After this many problems nobody reads suggestions.
+const SUGGESTING: usize = 1000;
 
-/// Whose keys are read.
-pub(super) enum Owner<'a> {
-    Daemon,
-    Defaults,
-    Service(&'a str, Place),
-}
-
-impl Owner<'_> {
-    /// "service `echo`", "[defaults]".
-    pub(super) fn shown(&self) -> String {
-        match self {
-            Self::Daemon => "[daemon]".to_owned(),
-            Self::Defaults => "[defaults]".to_owned(),
-            Self::Service(name, _) => format!("service `{}`", shown(name)),
-        }
-    }
-
-    fn is_daemon(&self) -> bool {
-        matches!(self, Self::Daemon)
-    }
-}
-
-struct Walker<'p> {
+/// A walk in progress.
+pub(super) struct Walker<'p> {
     file: FileId,
     problems: &'p mut Vec<Diagnostic>,
 }
 
 impl Walker<'_> {
-    fn at<T>(&self, spanned: &Spanned<T>) -> Place {
+    pub(super) fn at<T>(&self, spanned: &Spanned<T>) -> Place {
         Place::new(self.file, spanned.span())
     }
 
-    fn report(&mut self, problem: Diagnostic) {
+    pub(super) fn report(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
     }
 
@@ -407,7 +266,10 @@ impl Walker<'_> {
             !matches!(owner, Owner::Defaults)
                 || Key::of_service(name).is_some_and(|key| key.info().scope == Scope::Both)
         };
-        let near = nearest(name, keys::names(owner.is_daemon()).filter(fits));
+        // In a file of junk suggestions would cost more than all the rest.
+        let near = (self.problems.len() < SUGGESTING)
+            .then(|| nearest(name, keys::names(owner.is_daemon()).filter(fits)))
+            .flatten();
         problem = match near {
             Some(near) if siblings.contains_key(near) => {
                 problem.help(format!("`{near}` is there already: leave this out"))
@@ -422,117 +284,5 @@ impl Walker<'_> {
         };
         self.report(problem);
         near
-    }
-
-    fn daemon_in_drop_in(&mut self, key: &Word<'_>) {
-        self.report(
-            Diagnostic::error(
-                Code::WrongSection,
-                self.at(key),
-                "[daemon] can stand in the main file only",
-            )
-            .label("in an included file")
-            .help("move its keys into the [daemon] section of the main file"),
-        );
-    }
-
-    fn no_table(&mut self, name: &str, key: &Word<'_>, value: &Value<'_>) {
-        let title = if value.get_ref().is_array() && name == "service" {
-            "services are tables with names, not a list"
-        } else {
-            "not a table"
-        };
-        let header = if name == "service" {
-            "[service.NAME]"
-        } else {
-            name
-        };
-        self.report(
-            Diagnostic::error(Code::Shape, self.at(key), format!("`{name}`: {title}"))
-                .label("the name of the service is missing")
-                .help(format!(
-                    "tables are called {}",
-                    if name == "service" {
-                        header.to_owned()
-                    } else {
-                        format!("[{name}]")
-                    }
-                )),
-        );
-    }
-
-    fn no_service_table(&mut self, name: &str, key: &Word<'_>, value: &Value<'_>) {
-        let place = self.at(key);
-        let name = shown(name);
-        let title = if value.get_ref().is_array() {
-            format!("service `{name}` is defined as a list")
-        } else {
-            format!("`service.{name}` is not a table")
-        };
-        let problem = Diagnostic::error(Code::Shape, place, title).label("a service is a table");
-        self.report(if Key::of_service(&name).is_some() {
-            problem.help(format!(
-                "the name of the service is missing: write [service.NAME] above `{name} = …`"
-            ))
-        } else {
-            problem.help(format!(
-                "write [service.{name}], or `{name} = {{ listen = …, … }}`"
-            ))
-        });
-    }
-
-    fn unknown_root(&mut self, name: &str, key: &Word<'_>, value: &Value<'_>, is_table: bool) {
-        let place = self.at(key);
-        let near = match name.to_ascii_lowercase().as_str() {
-            "services" | "server" | "servers" => Some("service"),
-            "default" => Some("defaults"),
-            "global" | "main" | "settings" | "oxinetd" => Some("daemon"),
-            _ => nearest(name, ["service", "defaults", "daemon"]),
-        };
-        let name = shown(name);
-        if is_table || value.get_ref().is_array() {
-            let problem = Diagnostic::error(Code::Shape, place, format!("unknown table [{name}]"))
-                .label("not a table of the language");
-            self.report(match near {
-                Some("service") => problem
-                    .help("tables are called [service.NAME]")
-                    .patch(place, "service"),
-                Some(near) => problem
-                    .help(format!("did you mean [{near}]?"))
-                    .patch(place, near),
-                None if is_table => problem
-                    .help(format!(
-                        "tables are called [service.NAME]: write [service.{name}]"
-                    ))
-                    .patch(place, format!("service.{name}")),
-                None => problem.help(format!(
-                    "tables are called [service.NAME]: write [service.{name}]"
-                )),
-            });
-            return;
-        }
-        let problem = Diagnostic::error(
-            Code::Shape,
-            place,
-            format!("`{name}` stands outside of any table"),
-        )
-        .label("whose is it?");
-        self.report(if Key::of_service(&name).is_some() {
-            problem.help(format!("write [service.NAME] above `{name} = …`"))
-        } else if Key::of_daemon(&name).is_some() {
-            problem.help(format!("write [daemon] above `{name} = …`"))
-        } else {
-            problem.help("a file has [daemon], [defaults] and [service.NAME]")
-        });
-    }
-}
-
-/// "`a`, `b` and `c`".
-pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        Some((last, _)) => last.clone(),
-        None => String::new(),
     }
 }
