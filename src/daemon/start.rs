@@ -30,7 +30,7 @@ use crate::log::Log;
 use crate::service::{LogLevel, Table};
 use crate::sys::poller::{Interest, Poller};
 use crate::sys::signals::{Caught, Signals};
-use crate::sys::start;
+use crate::sys::{memory, start};
 
 /// Events that one turn takes from the kernel.
 const EVENTS: usize = 256;
@@ -103,6 +103,9 @@ impl Start {
         daemon.set_budget();
         daemon.open_control();
         daemon.tell_ready(ready_fd, pid_file.as_deref());
+        drop(loaded.report);
+        drop(table);
+        memory::release();
         daemon.run()?;
         if let Some(path) = pid_file {
             let _ = std::fs::remove_file(path);
