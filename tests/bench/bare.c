@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -121,11 +122,15 @@ int main(int argc, char **argv)
     if (argc < 3)
         return fprintf(stderr, "usage: bare vfork|reapless PORT PROGRAM | fork|epoll PORT\n"), 64;
     int fd = listener(atoi(argv[2]));
+    struct rlimit files;
     struct sigaction action = {.sa_handler = on_child};
 
     if (!strcmp(argv[1], "reapless"))
         action.sa_handler = SIG_IGN;
     sigaction(SIGCHLD, &action, NULL);
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
     if (argc == 4 && (!strcmp(argv[1], "vfork") || !strcmp(argv[1], "reapless")))
         serve_program(fd, argv[3]);
     else if (!strcmp(argv[1], "fork"))

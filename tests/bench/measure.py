@@ -274,26 +274,29 @@ class Bench:
         for number in range(rounds):
             for server, workload in rows:
                 with contextlib.suppress(Missing), Running(self, server, workload) as running, running.hold(15) as held:
-                    before = available()
+                    time.sleep(0.5)  # what the server before this one held is given back late
+                    before = slab()
                     count, _, _ = held.open(MEMORY_HELD)
                     time.sleep(0.3)
-                    own = self.own_memory()
-                    taken = (before - available()) / max(count, 1)
+                    user, tables, stacks = (part / max(count, 1) for part in self.own_memory())
+                    kernel = (slab() - before) / max(count, 1)
                     self.results["memory"].setdefault(server.name, []).append(
-                        {"held": count, "all_kib": taken, "own_kib": own / max(count, 1), "round": number})
+                        {"held": count, "all_kib": user + tables + stacks + kernel, "user_kib": user,
+                         "tables_kib": tables, "stacks_kib": stacks, "kernel_kib": kernel, "round": number})
                 with contextlib.suppress(Missing), Running(self, server, workload) as running, running.hold(15) as held:
                     count, seconds, batches = held.open(ECHO_OPENED)
                     self.results["echo"].setdefault(server.name, []).append(
                         {"held": count, "seconds": seconds, "batches": batches, "round": number})
 
     def own_memory(self):
-        """KiB that can be told apart for certain: private pages, page tables, kernel stacks of the children."""
-        total = 0
+        """KiB of all processes: their share of pages, page tables, kernel stacks of 16 KiB."""
+        user, tables, stacks = 0, 0, 0
         for pid in self.group.pids():
             with contextlib.suppress(OSError, AttributeError):
-                total += int(re.search(r"\nPss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup")).group(1))
-                total += int(re.search(r"VmPTE:\s+(\d+)", read(f"/proc/{pid}/status")).group(1)) + 16
-        return total
+                user += int(re.search(r"\nPss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup")).group(1))
+                tables += int(re.search(r"VmPTE:\s+(\d+)", read(f"/proc/{pid}/status")).group(1))
+                stacks += 16
+        return user, tables, stacks
 
     def starts(self, rounds):
         """Milliseconds from exec to READY, and RSS, with many services."""
@@ -306,6 +309,7 @@ class Bench:
                  for i in range(count)]))
             for _ in range(rounds):
                 ready, told = os.pipe()
+                cpu = self.group.cpu("self")
                 with open(os.path.join(self.work, "run", "start.stderr"), "w") as stderr:
                     began = time.monotonic()
                     process = subprocess.Popen(
@@ -315,16 +319,20 @@ class Bench:
                 came = select.select([ready], [], [], 20)[0] and os.read(ready, 64)
                 took = (time.monotonic() - began) * 1e3
                 if came:
+                    cpu = (self.group.cpu(process.pid) - (cpu if self.group.path else 0)) * 1e3
+                    time.sleep(0.2)
                     rss = int(re.search(r"VmRSS:\s+(\d+)", read(f"/proc/{process.pid}/status")).group(1))
-                    self.results["start"].setdefault(str(count), []).append({"ms": took, "rss_kib": rss})
+                    self.results["start"].setdefault(str(count), []).append(
+                        {"ms": took, "cpu_ms": cpu, "rss_kib": rss})
                 else:
                     self.note(server, f"start with {count}", "never became ready")
                 os.close(ready)
                 self.group.kill(process)
 
 
-def available():
-    return int(re.search(r"MemAvailable:\s+(\d+)", read("/proc/meminfo")).group(1))
+def slab():
+    """KiB of kernel objects, the sockets of both ends among them. Compilers beside us hardly change it."""
+    return int(re.search(r"SUnreclaim:\s+(\d+)", read("/proc/meminfo")).group(1))
 
 
 def progress(text):

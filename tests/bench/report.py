@@ -78,12 +78,13 @@ def growth_table(r):
 
 def memory_table(r):
     rows = [[f"held echo connection, {name}", f"{middle(e, 'all_kib'):,.0f} KiB",
-             f"{middle(e, 'own_kib'):,.0f} KiB are pages, tables and stacks; {e[0]['held']:,} held"]
+             f"pages {middle(e, 'user_kib'):,.0f}, page tables {middle(e, 'tables_kib'):,.0f}, stack "
+             f"{middle(e, 'stacks_kib'):,.0f}, kernel objects {middle(e, 'kernel_kib'):,.0f}; {e[0]['held']:,} held"]
             for name, e in r["memory"].items()]
     rows += [[f"{name} opens 5,000 held echo connections", f"{middle(e, 'seconds'):,.2f} s", f"{e[0]['held']:,} reached"]
              for name, e in r["echo"].items()]
     rows += [[f"oxinetd starts with {count} service{'s' if count != '1' else ''}", f"{middle(e, 'ms'):,.1f} ms",
-              f"RSS {middle(e, 'rss_kib'):,.0f} KiB"] for count, e in r["start"].items()]
+              f"CPU {middle(e, 'cpu_ms'):,.1f} ms, RSS {middle(e, 'rss_kib'):,.0f} KiB"] for count, e in r["start"].items()]
     return table(["", "median", "and"], rows)
 
 
