@@ -61,7 +61,7 @@ static void reap(void)
 /* Only wakes accept, so that the dead are reaped when nobody comes. */
 static void on_child(int signal) { (void)signal; }
 
-static void serve_program(int fd, char *program)
+static void serve_program(int fd, char *program, int statuses)
 {
     char *argv[] = {program, NULL}, *envp[] = {NULL};
 
@@ -76,7 +76,8 @@ static void serve_program(int fd, char *program)
             }
             close(connection);
         }
-        reap();
+        if (statuses)
+            reap();
     }
 }
 
@@ -132,7 +133,7 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (argc == 4 && (!strcmp(argv[1], "vfork") || !strcmp(argv[1], "reapless")))
-        serve_program(fd, argv[3]);
+        serve_program(fd, argv[3], argv[1][0] == 'v');
     else if (!strcmp(argv[1], "fork"))
         serve_fork(fd);
     else if (!strcmp(argv[1], "epoll"))
