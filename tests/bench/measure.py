@@ -372,6 +372,8 @@ def main():
     loopback_up()
     began = time.monotonic()
     bench = Bench(options.work, options.quick, options.only)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # so that `with` and `finally` end what runs
     try:
         results = bench.results
         results["machine"] = machine(options.commit)
