@@ -20,6 +20,7 @@
 //! | [`listener`] | listening sockets |
 //! | [`admission`] | who is admitted, and the count that comes back |
 //! | [`launch`] | from a plan and a connection to a running child |
+//! | [`connection`] | the connection until its last byte: linger, deadlines, account |
 //! | [`builtin`] | the services of our own, run in children |
 //! | [`event`], [`log`] | every fact worth telling, and where it is told |
 //! | [`sys`] | thin safe wrappers over the kernel's calls |
@@ -33,6 +34,7 @@ pub mod builtin;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod connection;
 pub mod daemon;
 pub mod event;
 pub mod handover;

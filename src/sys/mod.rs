@@ -13,4 +13,5 @@ pub mod signals;
 pub mod socket;
 pub mod start;
 pub mod stream;
+pub mod tcp;
 pub mod world;
