@@ -32,4 +32,4 @@ mod tree;
 pub use account::{bytes, is_gone};
 pub use deadlines::{Activity, Clock, Reason, Verdict};
 pub use linger::{AtExit, Linger, at_exit};
-pub use tree::{Process, members};
+pub use tree::members;

@@ -5,22 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// A process as /proc/PID/stat tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Its number.
-    pub pid: i32,
-    /// Its parent's.
-    pub parent: i32,
-    /// Its process group.
-    pub group: i32,
-    /// Its session.
-    pub session: i32,
-    /// Ticks after boot.
-    pub started: u64,
-    /// It is dead and waits for its parent.
-    pub zombie: bool,
-}
+use crate::sys::family::Process;
 
 /// The living processes of the tree of `leader`, who is not reaped (so that his number is nobody else's), himself
 /// excepted. `is_marked` tells of orphans whether they carry the connection's id; `adopter` is whose children orphans

@@ -4,6 +4,7 @@
 
 pub mod datagram;
 pub mod errno;
+pub mod family;
 pub mod memfd;
 pub mod output;
 pub mod pipe;
