@@ -159,6 +159,7 @@ impl Bench {
             id: "c0ffee",
             cookie: facts.cookie,
             concurrency: facts.concurrency,
+            cgroup: None,
             proxied_from: facts.proxied_from.as_ref(),
         };
         let Launched { pid, pidfd } = self
@@ -821,6 +822,7 @@ fn share(bench: &mut Bench) {
         id: "",
         cookie: 0,
         concurrency: 0,
+        cgroup: None,
         proxied_from: None,
     };
     let refused = bench
@@ -961,7 +963,6 @@ fn refused_plans(bench: &mut Bench) {
     let cases: &[(Break, &str)] = &[
         (|s| s.process.sandbox.preset = Preset::Strict, "sandbox"),
         (|s| s.process.sandbox.network = false, "network"),
-        (|s| s.process.cgroup.tasks_max = Some(3), "cgroup"),
         (|s| s.process.stdio = Stdio::Pipe, "stdio"),
         (|s| s.process.working_directory = "/a\0b".into(), "NUL"),
         (|s| s.process.env = vec![("A".into(), "x\0".into())], "NUL"),

@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use slotmap::Key;
 
-use super::output::Output;
-use super::state::{Child, Held, Launch, ListenerState};
+use super::state::{Child, Held, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::Refusal;
 use crate::event::Event;
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
-use crate::service::{Peer, RefuseWith, Stderr};
+use crate::service::{Peer, RefuseWith};
 use crate::sys::poller::Interest;
 use crate::sys::socket;
 
@@ -238,9 +237,11 @@ impl Daemon {
 
     /// Makes the child of an admitted connection. False: there was no room; it is held and the listener suspended.
     fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
-        if let Err(error) = self.open_output(service) {
-            return self.on_no_room(key, held, &error, now);
-        }
+        let id = self.ids.next();
+        let equipment = match self.equip(service, &id) {
+            Ok(equipment) => equipment,
+            Err(error) => return self.on_no_room(key, held, &error, now),
+        };
         let Some(live) = self.services.get(service) else {
             return false;
         };
@@ -251,7 +252,6 @@ impl Daemon {
         else {
             return false;
         };
-        let id = self.ids.next();
         let Held {
             connection: fd,
             peer,
@@ -261,20 +261,14 @@ impl Daemon {
         let local = socket.local_of(fd.as_fd());
         let connection = Connection {
             socket: fd.as_fd(),
-            stderr: match live.service.process.stderr {
-                Stderr::Log => live.output.as_ref().map(Output::writer),
-                Stderr::LogEach
-                | Stderr::Client
-                | Stderr::Null
-                | Stderr::Inherit
-                | Stderr::File(_) => None,
-            },
+            stderr: equipment.stderr(live),
             peer: Some(&peer),
             local: &local,
             id: id.as_str(),
             cookie: socket::cookie(fd.as_fd()),
             concurrency: 0,
             proxied_from: None,
+            cgroup: equipment.cgroup(),
         };
         let (engine, poller) = (&mut self.launcher, &self.poller);
         let mut ticket = Some(ticket);
@@ -289,20 +283,30 @@ impl Daemon {
                         Token::Child(child).bits(),
                     );
                     Ok(Child {
-                        service,
-                        pid: launched.pid,
-                        pidfd: launched.pidfd,
-                        id,
-                        peer: peer.clone(),
-                        _ticket: ticket.take(),
-                        started: now,
-                        launch: Launch::Running,
-                        reason: None,
+                        leaf: equipment.has_leaf(),
+                        each: equipment.each(),
+                        ..Child::new(service, launched, id, peer.clone(), ticket.take(), now)
                     })
                 });
+        if let Err(error) = &result {
+            self.unequip(&equipment, &id);
+            if equipment.has_leaf()
+                && self.goes_without_leaf(service, error)
+                && let Some(ticket) = ticket
+            {
+                let held = Held {
+                    connection: fd,
+                    peer,
+                    ticket,
+                    since,
+                };
+                return self.launch(key, service, held, now);
+            }
+        }
         match (result, ticket) {
             (Ok(child), _) => {
                 self.on_launched(service, child);
+                self.watch(child, fd, now);
                 true
             }
             (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {
@@ -408,7 +412,7 @@ pub(super) struct Exhausted {
 }
 
 /// Errors that end by themselves: of descriptors, memory, processes.
-fn is_exhaustion(errno: i32) -> bool {
+pub(super) fn is_exhaustion(errno: i32) -> bool {
     [
         libc::EMFILE,
         libc::ENFILE,

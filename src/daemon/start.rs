@@ -15,6 +15,7 @@ use std::time::{Instant, SystemTime};
 use slotmap::SlotMap;
 
 use super::id::ConnectionIds;
+use super::leaves::Leaves;
 use super::loading::{LoadChild, Source};
 use super::reload::new_service;
 use super::timers::Timers;
@@ -69,6 +70,7 @@ impl Start {
     /// Loads, binds and serves until the end.
     pub fn run(mut self, show: impl FnOnce(&str)) -> io::Result<Outcome> {
         let mut poller = Poller::new(EVENTS)?;
+        start::adopt_orphans();
         let orphans = start::adopts_orphans();
         let mut signals = Signals::open(orphans)?;
         poller.add(signals.as_fd(), Interest::Readable, Token::Signals.bits())?;
@@ -83,9 +85,14 @@ impl Start {
             Ok(plans) => plans,
             Err(problem) => return Ok(Outcome::BadTable(problem)),
         };
+        let mut leaves = Leaves::default();
+        if let Err(problem) = leaves.prepare(&table) {
+            return Ok(Outcome::BadTable(format!("error: {problem}\n")));
+        }
         let ready_fd = self.ready_fd.take();
         let pid_file = self.pid_file.take();
         let mut daemon = self.assemble(poller, signals, table.settings.clone())?;
+        daemon.leaves = leaves;
         if loaded.embedded {
             let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
             daemon.note(LogLevel::Info, None, text);
@@ -154,6 +161,12 @@ impl Start {
             names: HashMap::new(),
             listeners: SlotMap::with_key(),
             children: SlotMap::with_key(),
+            lingering: SlotMap::with_key(),
+            each: SlotMap::with_key(),
+            doomed: Vec::new(),
+            remains: Vec::new(),
+            trees_due: false,
+            leaves: Leaves::default(),
             house: House::default(),
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),

@@ -11,6 +11,10 @@ new_key_type! {
     pub struct ListenerKey;
     /// A live child.
     pub struct ChildKey;
+    /// A connection that lingers after its program.
+    pub struct LingerKey;
+    /// The stderr pipe of one connection.
+    pub struct EachKey;
 }
 
 /// The subject of an event.
@@ -26,6 +30,12 @@ pub(super) enum Token {
     Child(ChildKey),
     /// A service's programs wrote to their stderr.
     Output(ServiceKey),
+    /// A client may have vanished.
+    Connection(ChildKey),
+    /// Input of a lingering connection.
+    Linger(LingerKey),
+    /// A program wrote to the stderr of its connection.
+    Each(EachKey),
 }
 
 /// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^28.
@@ -41,6 +51,9 @@ impl Token {
             Self::Listener(key) => (3, key.data().as_ffi()),
             Self::Child(key) => (4, key.data().as_ffi()),
             Self::Output(key) => (5, key.data().as_ffi()),
+            Self::Connection(key) => (6, key.data().as_ffi()),
+            Self::Linger(key) => (7, key.data().as_ffi()),
+            Self::Each(key) => (8, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -54,6 +67,9 @@ impl Token {
             3 => Some(Self::Listener(key.into())),
             4 => Some(Self::Child(key.into())),
             5 => Some(Self::Output(key.into())),
+            6 => Some(Self::Connection(key.into())),
+            7 => Some(Self::Linger(key.into())),
+            8 => Some(Self::Each(key.into())),
             _ => None,
         }
     }
@@ -69,6 +85,8 @@ mod tests {
         let mut listeners = SlotMap::<ListenerKey, ()>::with_key();
         let mut children = SlotMap::<ChildKey, ()>::with_key();
         let mut services = SlotMap::<ServiceKey, ()>::with_key();
+        let mut lingering = SlotMap::<LingerKey, ()>::with_key();
+        let mut each = SlotMap::<EachKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -78,6 +96,9 @@ mod tests {
                 Token::Listener(listeners.insert(())),
                 Token::Child(children.insert(())),
                 Token::Output(services.insert(())),
+                Token::Connection(children.insert(())),
+                Token::Linger(lingering.insert(())),
+                Token::Each(each.insert(())),
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

@@ -375,16 +375,25 @@ pub(super) unsafe fn set_up(orders: *const Orders) {
             // The lowest free number is 2 then. A FIFO without a reader holds this child, and its slot until the
             // deadline, but nobody else.
             step!(record, Step::StderrFile, Sysno::close, 2);
-            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NOCTTY;
-            let file = step!(
-                record,
-                Step::StderrFile,
-                Sysno::openat,
-                libc::AT_FDCWD,
-                (*orders).stderr_path,
-                flags,
-                0o666
-            );
+            let how: [u64; 3] = [STDERR_FLAGS as u64, 0o666, RESOLVE_NO_SYMLINKS];
+            let path = (*orders).stderr_path;
+            let at = libc::AT_FDCWD;
+            let mut file = raw_syscall!(Sysno::openat2, at, path, how.as_ptr(), 24);
+            // Sandboxes that do not know the call answer so: then at least the last part is no link.
+            if file == ENOSYS || file == EPERM {
+                file = step!(
+                    record,
+                    Step::StderrFile,
+                    Sysno::openat,
+                    at,
+                    path,
+                    STDERR_FLAGS,
+                    0o666
+                );
+            }
+            if file > MAX_ANSWER {
+                fail(record, Step::StderrFile as u32, file.wrapping_neg() as u32);
+            }
             if file != 2 {
                 fail(record, Step::StderrFile as u32, libc::EBADF as u32);
             }
@@ -544,6 +553,11 @@ unsafe fn write_decimal(text: *mut u8, number: usize) {
 const MAX_ANSWER: usize = usize::MAX - 4095;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 const CAP_SETUID: u32 = 7;
+const STDERR_FLAGS: i32 =
+    libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NOCTTY | libc::O_NOFOLLOW;
+const RESOLVE_NO_SYMLINKS: u64 = 4;
+const ENOSYS: usize = (libc::ENOSYS as usize).wrapping_neg();
+const EPERM: usize = (libc::EPERM as usize).wrapping_neg();
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ use super::low::Set;
 use super::step::Step;
 use super::{Body, Connection};
 use crate::service::{
-    Builtin, Cgroup, Limit, Piece, Preset, Resource, Run, Service, Stderr, Stdio, Template,
+    Builtin, Limit, Piece, Preset, Resource, Run, Service, Stderr, Stdio, Template,
 };
 
 /// How to launch a service's children.
@@ -393,7 +393,6 @@ fn supported(service: &Service) -> Result<(), PlanError> {
             "`sandbox` with paths",
         ),
         (!sandbox.network, "`sandbox.network = \"none\"`"),
-        (process.cgroup != Cgroup::default(), "`cgroup`"),
         (process.stdio == Stdio::Pipe, "`stdio = \"pipe\"`"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {
