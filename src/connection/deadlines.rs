@@ -20,6 +20,8 @@ pub enum Reason {
     Gone,
     /// Somebody asked for it.
     Killed,
+    /// Its service is drained.
+    Drained,
     /// The daemon stops.
     Shutdown,
 }
@@ -33,6 +35,7 @@ impl Reason {
             Self::FirstByte => "first_byte",
             Self::Gone => "gone",
             Self::Killed => "killed",
+            Self::Drained => "drained",
             Self::Shutdown => "shutdown",
         }
     }

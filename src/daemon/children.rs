@@ -14,6 +14,7 @@ use crate::connection::Reason;
 use crate::event::Event;
 use crate::launch::Outcome;
 use crate::service::{LogLevel, Peer};
+use crate::sys::errno;
 use crate::sys::process::{self, Dead, Kill};
 
 /// Sweeps for orphans are at least this far apart.
@@ -79,6 +80,7 @@ impl Daemon {
         let Some(live) = self.services.get_mut(service) else {
             return;
         };
+        live.failure = None;
         if live.back_off.succeeded() {
             Self::tell(
                 &mut self.log,
@@ -104,6 +106,7 @@ impl Daemon {
             return;
         };
         live.counters.failed += 1;
+        live.failure = Some(format!("{step}: {}", errno::describe(errno)));
         let name = &live.service.name;
         let event = Event::LaunchFailed {
             service: name,

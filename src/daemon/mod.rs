@@ -8,6 +8,7 @@
 
 mod accept;
 mod children;
+mod control;
 mod each;
 mod ending;
 mod equipment;
@@ -22,12 +23,15 @@ mod reload;
 mod signals;
 mod start;
 mod state;
+mod status;
 mod timers;
 mod token;
+mod verbs;
 mod watch;
 
 use std::collections::HashMap;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
@@ -36,10 +40,11 @@ use crate::admission::House;
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
-use crate::service::{LogLevel, Settings};
+use crate::service::{LogLevel, Service, Settings};
 use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
+use control::Control;
 use each::Each;
 use ending::Remains;
 use id::ConnectionIds;
@@ -47,6 +52,7 @@ use leaves::Leaves;
 use lingering::Lingering;
 use reload::Loading;
 use state::{Child, Listener, LiveService};
+use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
 
@@ -83,6 +89,12 @@ pub struct Daemon {
     waiting: Vec<ListenerKey>,
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
+    control: Control,
+    /// All services of the table in force, disabled ones too, in its order.
+    table: Vec<Rc<Service>>,
+    files: Files,
+    /// The longest turn so far.
+    longest_turn: Duration,
     phase: Phase,
     /// A sweep for orphans is set.
     orphans_due: bool,
@@ -110,7 +122,9 @@ impl Daemon {
         let mut wanted = self.log.flush(Instant::now());
         while !self.is_done() {
             let ready = self.poller.wait(self.timeout(wanted))?;
-            self.turn(ready, Instant::now());
+            let began = Instant::now();
+            self.turn(ready, began);
+            self.longest_turn = self.longest_turn.max(began.elapsed());
             wanted = self.log.flush(Instant::now());
         }
         self.tell_end();
@@ -142,6 +156,8 @@ impl Daemon {
                 Some(Token::Connection(key)) => self.on_hang_up(key, now),
                 Some(Token::Linger(key)) => self.on_lingering(key),
                 Some(Token::Each(key)) => self.on_each(key, now),
+                Some(Token::Control) => self.on_control(now),
+                Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
             }
         }
@@ -154,6 +170,7 @@ impl Daemon {
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
+            Timer::Control(key) => self.on_control_deadline(key, now),
             Timer::Orphans => self.reap_orphans(now),
             Timer::Connection(key) => self.on_due(key, now),
             Timer::Linger(key) => self.on_linger_over(key),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey};
+use super::token::{ChildKey, ControlKey, EachKey, LingerKey, ListenerKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Shutdown,
     /// A load has taken too long.
     Loading,
+    /// A control client has had its time.
+    Control(ControlKey),
     /// Orphans may be reaped again.
     Orphans,
     /// A connection is to be looked at, or its TERM has had its time. Cancelled with the connection.

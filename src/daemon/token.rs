@@ -15,6 +15,8 @@ new_key_type! {
     pub struct LingerKey;
     /// The stderr pipe of one connection.
     pub struct EachKey;
+    /// A client of the control socket.
+    pub struct ControlKey;
 }
 
 /// The subject of an event.
@@ -36,6 +38,10 @@ pub(super) enum Token {
     Linger(LingerKey),
     /// A program wrote to the stderr of its connection.
     Each(EachKey),
+    /// Control clients are waiting.
+    Control,
+    /// A control client sent something, or takes more.
+    ControlClient(ControlKey),
 }
 
 /// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^28.
@@ -54,6 +60,8 @@ impl Token {
             Self::Connection(key) => (6, key.data().as_ffi()),
             Self::Linger(key) => (7, key.data().as_ffi()),
             Self::Each(key) => (8, key.data().as_ffi()),
+            Self::Control => (9, 0),
+            Self::ControlClient(key) => (10, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -70,6 +78,8 @@ impl Token {
             6 => Some(Self::Connection(key.into())),
             7 => Some(Self::Linger(key.into())),
             8 => Some(Self::Each(key.into())),
+            9 => Some(Self::Control),
+            10 => Some(Self::ControlClient(key.into())),
             _ => None,
         }
     }
@@ -87,6 +97,7 @@ mod tests {
         let mut services = SlotMap::<ServiceKey, ()>::with_key();
         let mut lingering = SlotMap::<LingerKey, ()>::with_key();
         let mut each = SlotMap::<EachKey, ()>::with_key();
+        let mut clients = SlotMap::<ControlKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -99,6 +110,8 @@ mod tests {
                 Token::Connection(children.insert(())),
                 Token::Linger(lingering.insert(())),
                 Token::Each(each.insert(())),
+                Token::Control,
+                Token::ControlClient(clients.insert(())),
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

@@ -18,8 +18,9 @@ use std::sync::atomic::Ordering;
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
-use super::child::{self, Orders, Record, STARTED};
+use super::child;
 use super::clone::{Arguments, CLONE_INTO_CGROUP};
+use super::orders::{Orders, Record, STARTED};
 use super::plan::Finish;
 
 /// The shared mapping of all records: start and length.

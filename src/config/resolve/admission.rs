@@ -1,11 +1,11 @@
 //! Who may come, how many, how fast: [`Admission`], and what stands before a program: the PROXY header, the banner.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::process::table_only;
 use super::reader::{Item, Reader};
 use crate::config::diagnostic::{Code, Diagnostic, shown};
+use crate::config::files::reason;
 use crate::config::keys::Key;
 use crate::config::source::Place;
 use crate::config::values::{Problem, hours, prefix, template};
@@ -54,19 +54,19 @@ pub(super) fn admission(reader: &Reader<'_, '_>) -> Admission {
 /// A list of sources with their places; files are named from the directory of the file that names them.
 pub(super) fn sources(reader: &Reader<'_, '_>, key: Key) -> Option<Vec<(Source, Place)>> {
     let sources = reader.list(key, prefix::parse)?;
-    let beside = |(source, place): (Source, Place)| match source {
-        Source::File(path) => (Source::File(absolute_beside(reader, &path, place)), place),
-        other => (other, place),
+    let beside = |(source, place): (Source, Place)| {
+        if let Source::File(path) = &source {
+            let text = path.to_string_lossy().into_owned();
+            let item = Item {
+                text,
+                place,
+                quoted: true,
+            };
+            return (Source::File(reader.beside(&item)), place);
+        }
+        (source, place)
     };
     Some(sources.into_iter().map(beside).collect())
-}
-
-fn absolute_beside(reader: &Reader<'_, '_>, path: &std::path::Path, place: Place) -> PathBuf {
-    reader.beside(&Item {
-        text: path.to_string_lossy().into_owned(),
-        place,
-        quoted: true,
-    })
 }
 
 fn plain(sources: Vec<(Source, Place)>) -> Vec<Source> {
@@ -182,7 +182,8 @@ fn penalty(reader: &Reader<'_, '_>) -> Option<Penalty> {
             "{} does not say after how many refusals",
             reader.subject(Key::Penalty)
         );
-        reader.report(
+        reader.report_missing(
+            &[Key::PenaltyAfter],
             Diagnostic::error(Code::Missing, entry.key, title)
                 .label("needs `after`")
                 .help("add for example `after = \"10/min\"`"),
@@ -218,7 +219,7 @@ pub(super) fn proxy(reader: &Reader<'_, '_>) -> Option<Proxy> {
     let entry = reader.entry(Key::ProxyProtocol)?;
     if !reader.written(Key::ProxyFrom) && !entry.inherited {
         let title = format!("{} does not say who may send the header", reader.owner);
-        reader.report(
+        reader.report_missing(&[Key::ProxyFrom],
             Diagnostic::error(Code::Missing, entry.key, title)
                 .label("needs `proxy_from`")
                 .help("add for example `proxy_from = [\"loopback\"]`: whoever may send the header may claim any address"),
@@ -255,14 +256,14 @@ pub(super) fn banner(reader: &Reader<'_, '_>) -> Option<Template> {
     };
     match reader.context.host.world.read(&path, LONGEST) {
         Ok(Opened::Regular { bytes, .. }) if bytes.len() > LONGEST => {
-            refused("is larger than 64 KiB")
+            refused("is larger than 64 KiB");
         }
         Ok(Opened::Regular { bytes, .. }) => match String::from_utf8(bytes) {
             Ok(text) => return reader.parsed(Key::Banner, &item, |_| template::parse(&text)),
             Err(_) => refused("is not UTF-8"),
         },
         Ok(Opened::Null | Opened::Other) => refused("is not a regular file"),
-        Err(error) => refused(&format!("cannot be read ({})", error.kind())),
+        Err(error) => refused(&format!("cannot be read ({})", reason(&error))),
     }
     None
 }
