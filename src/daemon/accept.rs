@@ -309,7 +309,7 @@ impl Daemon {
         match (result, ticket) {
             (Ok(child), _) => {
                 self.on_launched(service, child);
-                self.watch(child, fd, now);
+                self.watch(child, fd);
                 true
             }
             (Err(error), Some(ticket)) if is_exhaustion(error.errno) => {

@@ -4,19 +4,19 @@
 //! and a registration that outlives its number would tell of it for ever and could not be taken back (launch.md 3.7).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::token::{ChildKey, Token};
 use super::{Daemon, Timer};
 use crate::connection::{self, Activity, Reason, Verdict};
-use crate::service::{OnDisconnect, Peer, Run, Service};
+use crate::service::{Keepalive, OnDisconnect, Peer, Run, Service};
 use crate::sys::poller::Interest;
 use crate::sys::process::Kill;
 use crate::sys::tcp;
 
 impl Daemon {
     /// A child was made for this connection: keeps the descriptor if there is a use for it, and sets its first timer.
-    pub(super) fn watch(&mut self, key: ChildKey, connection: OwnedFd, now: Instant) {
+    pub(super) fn watch(&mut self, key: ChildKey, connection: OwnedFd) {
         let Some(child) = self.children.get_mut(key) else {
             return;
         };
@@ -25,23 +25,23 @@ impl Daemon {
         };
         let rules = &live.service.deadlines;
         if is_kept(&live.service, &child.peer) {
-            child.watched = rules.on_disconnect != OnDisconnect::Ignore
-                && self
+            if rules.on_disconnect != OnDisconnect::Ignore {
+                let silence = match live.service.socket.keepalive {
+                    Keepalive::After(time) => time,
+                    Keepalive::On | Keepalive::Off => SILENCE,
+                };
+                let _ = tcp::notice_loss(connection.as_fd(), silence);
+                let token = Token::Connection(key).bits();
+                child.watched = self
                     .poller
-                    .add(
-                        connection.as_fd(),
-                        Interest::HangUpOnce,
-                        Token::Connection(key).bits(),
-                    )
+                    .add(connection.as_fd(), Interest::HangUpOnce, token)
                     .is_ok();
+            }
             child.connection = Some(connection);
         }
-        let first = child.clock.first(rules);
-        if first.is_some() {
-            self.set_due(key, first);
+        if let Some(first) = child.clock.first(rules) {
+            self.set_due(key, Some(first));
         }
-        // What this turn saw of time is old by now, but no deadline is set from the future.
-        debug_assert!(first.is_none_or(|at| at >= now));
     }
 
     /// Sets the one timer of a connection, in place of the one before.
@@ -113,6 +113,10 @@ impl Daemon {
         }
     }
 }
+
+/// With `on_disconnect` and no time in `keepalive`, a client is asked for a sign of life after this time. One that has
+/// vanished without a word is noticed after twice as long.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// True when the daemon keeps its descriptor of a connection of this service.
 fn is_kept(service: &Service, peer: &Peer) -> bool {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// tcpi_state of a connection that is no more: closed by both sides, or broken.
 pub const CLOSE: u8 = 7;
@@ -130,6 +131,21 @@ pub fn ended_by_peer(fd: BorrowedFd<'_>) -> bool {
     answer < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EIO)
 }
 
+/// Has the kernel find out that the peer has vanished without a word: probes after `silence`, four of them, a quarter of
+/// that time apart; and what is sent and not acknowledged gives up after the same sum, twice `silence`.
+pub fn notice_loss(fd: BorrowedFd<'_>, silence: Duration) -> io::Result<()> {
+    let silence = silence.max(Duration::from_secs(1));
+    let seconds = u32::try_from(silence.as_secs()).unwrap_or(u32::MAX);
+    let between = seconds.div_ceil(PROBES).clamp(1, LONGEST_PROBE);
+    let give_up = silence.saturating_add(Duration::from_secs((between * PROBES).into()));
+    setsockopt(&fd, sockopt::KeepAlive, &true)?;
+    setsockopt(&fd, sockopt::TcpKeepIdle, &seconds.min(LONGEST_PROBE))?;
+    setsockopt(&fd, sockopt::TcpKeepInterval, &between)?;
+    setsockopt(&fd, sockopt::TcpKeepCount, &PROBES)?;
+    let give_up = u32::try_from(give_up.as_millis()).unwrap_or(u32::MAX);
+    Ok(setsockopt(&fd, sockopt::TcpUserTimeout, &give_up)?)
+}
+
 /// Throws away up to `most` bytes of input without reading one (MSG_TRUNC), and tells how many. 0: the peer has ended.
 pub fn discard(fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     // SAFETY: with MSG_TRUNC a TCP socket copies nothing, so the null buffer is never written.
@@ -146,6 +162,9 @@ pub fn discard(fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
 
 /// Through `bytes_retrans`, the last field that is read here.
 const LENGTH: usize = 216;
+const PROBES: u32 = 4;
+/// MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL of the kernel, seconds.
+const LONGEST_PROBE: u32 = 32767;
 const TCP_ZEROCOPY_RECEIVE: i32 = 35;
 
 #[cfg(test)]
