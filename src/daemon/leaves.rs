@@ -119,7 +119,7 @@ impl Daemon {
             .is_some_and(|live| want(&live.service) == Want::Kill);
         let refused = kill_only
             && error.step == LaunchError::INTO_CGROUP
-            && !super::accept::is_exhaustion(error.errno);
+            && !crate::sys::errno::is_exhaustion(error.errno);
         self.leaves.refused |= refused;
         refused
     }

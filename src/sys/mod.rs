@@ -6,6 +6,7 @@ pub mod datagram;
 pub mod errno;
 pub mod family;
 pub mod memfd;
+pub mod memory;
 pub mod output;
 pub mod pipe;
 pub mod poll;
