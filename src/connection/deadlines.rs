@@ -162,6 +162,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what `look` takes")]
     fn activity(
         received: u64,
         acked: u64,
@@ -190,7 +191,7 @@ mod tests {
         let now = Instant::now();
         let mut clock = Clock::new(now);
         let rules = rules(10, 0, 0);
-        let just = now + seconds(10) - Duration::from_nanos(1);
+        let just = now + Duration::from_millis(9_999);
         assert_eq!(
             clock.look(&rules, just, None),
             Verdict::Wait(now + seconds(10))

@@ -488,7 +488,7 @@ fn flood_of_stderr_costs_its_writer_only() {
         let process = daemon.process();
         let (cpu, start) = (process.cpu(), Instant::now());
         let mut client = Client::connect(daemon.tcp("flood"));
-        let memory = process.number("VmRSS");
+        let memory = process.number("RssAnon");
         let mut slowest = Duration::ZERO;
         for _ in 0..50 {
             let begin = Instant::now();
@@ -502,11 +502,8 @@ fn flood_of_stderr_costs_its_writer_only() {
         let elapsed = start.elapsed();
         assert!(told as u64 <= 60 * (elapsed.as_secs() + 1), "{told} lines");
         assert!(slowest < Duration::from_millis(250), "{slowest:?}");
-        assert!(process.number("VmRSS") < memory + 512);
-        assert!(
-            process.cpu() - cpu < elapsed / 2,
-            "{:?}",
-            process.cpu() - cpu
-        );
+        assert!(process.number("RssAnon") < memory + 256);
+        let used = process.cpu().saturating_sub(cpu);
+        assert!(used < elapsed / 2, "{used:?}");
     }
 }
