@@ -1456,6 +1456,7 @@ fn service(command: &[&str]) -> Service {
             first_byte: None,
             on_disconnect: OnDisconnect::Ignore,
             linger: None,
+            linger_max: 0,
             stop: Duration::from_secs(5),
         },
         socket: SocketOptions {

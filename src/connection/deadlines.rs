@@ -158,6 +158,7 @@ mod tests {
             first_byte: some(first_byte),
             on_disconnect: OnDisconnect::Ignore,
             linger: None,
+            linger_max: 0,
             stop: seconds(5),
         }
     }

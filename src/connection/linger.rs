@@ -15,10 +15,10 @@ pub enum AtExit {
     Linger(Duration),
 }
 
-/// Decides it. `unread` is SIOCINQ, `lingering` how many connections linger now.
-pub fn at_exit(linger: Option<Duration>, state: u8, unread: u64, lingering: usize) -> AtExit {
+/// Decides it. `unread` is SIOCINQ; each lingering connection costs a descriptor, so there is not always room.
+pub fn at_exit(linger: Option<Duration>, state: u8, unread: u64, has_room: bool) -> AtExit {
     match linger {
-        Some(time) if unread > 0 && state != CLOSE && lingering < MOST => AtExit::Linger(time),
+        Some(time) if unread > 0 && state != CLOSE && has_room => AtExit::Linger(time),
         _ => AtExit::Close,
     }
 }
@@ -56,8 +56,6 @@ impl Linger {
     }
 }
 
-/// Connections that linger at once; over that plain close. Each costs a descriptor.
-const MOST: usize = 256;
 /// Bytes discarded in one turn of the loop.
 const TURN: usize = 1 << 20;
 
@@ -70,15 +68,15 @@ mod tests {
     #[test]
     fn only_unread_input_on_a_living_connection_lingers() {
         let linger = AtExit::Linger(SECOND);
-        for (time, state, unread, lingering, expected) in [
-            (Some(SECOND), 1, 1, 0, linger),
-            (Some(SECOND), 8, 1, MOST - 1, linger),
-            (Some(SECOND), 1, 0, 0, AtExit::Close),
-            (Some(SECOND), CLOSE, 1, 0, AtExit::Close),
-            (Some(SECOND), 1, 1, MOST, AtExit::Close),
-            (None, 1, 1, 0, AtExit::Close),
+        for (time, state, unread, room, expected) in [
+            (Some(SECOND), 1, 1, true, linger),
+            (Some(SECOND), 8, 1, true, linger),
+            (Some(SECOND), 1, 0, true, AtExit::Close),
+            (Some(SECOND), CLOSE, 1, true, AtExit::Close),
+            (Some(SECOND), 1, 1, false, AtExit::Close),
+            (None, 1, 1, true, AtExit::Close),
         ] {
-            assert_eq!(at_exit(time, state, unread, lingering), expected);
+            assert_eq!(at_exit(time, state, unread, room), expected);
         }
     }
 

@@ -39,11 +39,11 @@ impl Daemon {
             return;
         }
         let state = tcp::info(fd).map_or(tcp::CLOSE, |info| info.state);
-        let AtExit::Linger(time) = at_exit(time, state, unread, self.lingering.len()) else {
+        let AtExit::Linger(time) = at_exit(time, state, unread, self.has_room_to_linger()) else {
             return;
         };
         socket::shut_down_writing(fd);
-        let linger = Linger::new(now, time, unread, BYTES);
+        let linger = Linger::new(now, time, unread, service.deadlines.linger_max);
         let key = self.lingering.insert(Lingering { connection, linger });
         self.timers.set(linger.until(), Timer::Linger(key));
         self.on_lingering(key);
@@ -59,6 +59,11 @@ impl Daemon {
         {
             self.end_linger(key);
         }
+    }
+
+    /// A connection that lingers costs a descriptor that no ticket counts.
+    fn has_room_to_linger(&self) -> bool {
+        self.lingering.len() < most_lingering(self.open_files)
     }
 
     /// Input has come, or the end of it.
@@ -91,5 +96,9 @@ impl Daemon {
     }
 }
 
-/// Input discarded for one connection after its program's exit, besides what was unread then.
-const BYTES: u64 = 64 << 10;
+/// Connections that linger at once; over that plain close.
+pub(super) fn most_lingering(open_files: u64) -> usize {
+    usize::try_from(open_files / 16).map_or(MOST, |room| room.min(MOST))
+}
+
+const MOST: usize = 256;

@@ -186,6 +186,14 @@ fn lingering_ends_with_the_client_its_bytes_or_its_time() {
         begin.elapsed() < Duration::from_millis(500),
         "64 KiB are over"
     );
+    let wide = one("echo hi; sleep 0.2", "linger = { max = \"10M\" }");
+    let mut client = Client::connect(wide.tcp("x"));
+    client.send(b"x");
+    assert_eq!(client.line(), "hi\n");
+    wide.expect(&["EXIT: x"]);
+    client.send(&vec![b'x'; 4 << 20]);
+    client.half_close();
+    assert_eq!(client.rest(), b"");
     // The guard of the harness sees that nothing is kept.
     drop(start(10));
 }
