@@ -16,6 +16,8 @@ use crate::service::{LogLevel, Peer};
 use crate::sys::errno;
 use crate::sys::process::{self, Dead, Kill};
 
+/// Dead children looked at in one sweep.
+const SWEEP: usize = 1024;
 /// Sweeps for orphans are at least this far apart.
 const ORPHAN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -261,10 +263,29 @@ impl Daemon {
     /// Reaps what was re-parented to this process, and nothing that it made itself: these have their pidfds.
     pub(super) fn reap_orphans(&mut self, now: Instant) {
         self.orphans_due = false;
-        for pid in self.orphans() {
-            let _ = process::reap_pid(pid);
-        }
         self.orphans_swept = Some(now);
+        for _ in 0..SWEEP {
+            let Ok(Some(pid)) = process::peek_any() else {
+                return;
+            };
+            let own = self
+                .children
+                .iter()
+                .find(|(_, child)| child.pid == pid)
+                .map(|(key, _)| key);
+            if let Some(key) = own {
+                self.on_child(key, now);
+            }
+            let kept = self.is_kept_zombie(pid);
+            if !kept && own.is_none() {
+                let _ = process::reap_pid(pid);
+            }
+            if kept || self.children.values().any(|child| child.pid == pid) {
+                // It hides those behind it from the look, but not for long.
+                break;
+            }
+        }
+        self.on_child_signal(now);
     }
 
     /// SIGCHLD: there may be orphans. Sweeps are bounded to ten a second.

@@ -86,22 +86,19 @@ impl Daemon {
         self.trees_due = false;
         let doomed = std::mem::take(&mut self.doomed);
         let remains = std::mem::take(&mut self.remains);
-        let leaders = doomed
-            .iter()
-            .filter_map(|key| self.children.get(*key))
-            .map(|child| child.pid)
-            .chain(remains.iter().map(|one| one.pid));
-        let all = family::descendants(leaders.chain(self.orphans()));
+        let all = self.look_at_trees(&doomed, &remains, now);
         for key in doomed {
             if let Some(child) = self.children.get(key) {
-                if child.launch == Launch::Done {
-                    self.kill_tree(&all, child.pid, &child.id, child.leaf, true);
+                if child.launch == Launch::Done && (child.leaf || all.is_some()) {
+                    let all = all.as_deref().unwrap_or(&[]);
+                    self.kill_tree(all, child.pid, &child.id, child.leaf, true);
                 }
                 signal_group(child, Kill::Kill);
             }
         }
         for one in remains {
-            if self.look_after(&one, &all, now) {
+            let waits = !one.leaf && all.is_none();
+            if waits || self.look_after(&one, all.as_deref().unwrap_or(&[]), now) {
                 self.remains.push(one);
             } else if one.leaf {
                 self.leave_leaf(one.id, now);
@@ -110,6 +107,45 @@ impl Daemon {
         if !self.remains.is_empty() {
             self.timers.set(now + PAUSE, Timer::Trees);
         }
+    }
+
+    /// The processes of the trees that have no control group to tell. `None`: nobody asks, or the last look was too
+    /// recent: finding orphans costs with the number of children (8 us for each), so looks take a twentieth of the time
+    /// at most.
+    fn look_at_trees(
+        &mut self,
+        doomed: &[ChildKey],
+        remains: &[Remains],
+        now: Instant,
+    ) -> Option<Vec<Process>> {
+        let dying = doomed.iter().filter_map(|key| self.children.get(*key));
+        let leaders: Vec<i32> = dying
+            .filter(|child| !child.leaf)
+            .map(|child| child.pid)
+            .chain(remains.iter().filter(|one| !one.leaf).map(|one| one.pid))
+            .collect();
+        if leaders.is_empty() || self.trees_next.is_some_and(|next| now < next) {
+            return None;
+        }
+        let begin = Instant::now();
+        let mut known: Vec<i32> = remains.iter().map(|one| one.pid).collect();
+        known.sort_unstable();
+        let orphans = self.orphans();
+        let orphans = orphans
+            .into_iter()
+            .filter(|pid| known.binary_search(pid).is_err());
+        let all = family::descendants(leaders.into_iter().chain(orphans));
+        self.trees_next = Some(now + begin.elapsed() * 20);
+        Some(all)
+    }
+
+    /// A dead child that stays for now, or that somebody else reaps.
+    pub(super) fn is_kept_zombie(&self, pid: i32) -> bool {
+        self.remains.iter().any(|one| one.pid == pid)
+            || self
+                .loading
+                .as_ref()
+                .is_some_and(|loading| loading.pid() == pid)
     }
 
     /// Whatever is left of dead leaders' trees has had its time.

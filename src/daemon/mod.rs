@@ -82,6 +82,8 @@ pub struct Daemon {
     /// Dead leaders of trees that were to end.
     remains: Vec<Remains>,
     trees_due: bool,
+    /// Not before this time is the next look at all trees.
+    trees_next: Option<Instant>,
     leaves: Leaves,
     house: House,
     ids: ConnectionIds,

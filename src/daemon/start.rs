@@ -179,6 +179,7 @@ impl Start {
             doomed: Vec::new(),
             remains: Vec::new(),
             trees_due: false,
+            trees_next: None,
             leaves: Leaves::default(),
             house: House::default(),
             ids: ConnectionIds::new(SystemTime::now()),

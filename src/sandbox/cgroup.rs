@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::service::Cgroup;
-use crate::sys::process;
+use crate::sys::process::{self, Kill};
 
 /// Where the groups of connections are made.
 #[derive(Debug)]
@@ -152,7 +153,11 @@ impl Tree {
 
     /// Kills everything in the group, at once and whatever it forks meanwhile (Linux 5.14; before, one by one).
     pub fn kill(&self, id: &str) -> io::Result<()> {
-        fs::write(self.base.join(id).join("cgroup.kill"), "1")
+        let path = self.base.join(id);
+        match fs::write(path.join("cgroup.kill"), "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => kill_each(&path),
+            done => done,
+        }
     }
 
     /// Removes the group. False: somebody lives in it.
@@ -167,6 +172,17 @@ impl Tree {
     pub fn close(&self) {
         let _ = fs::remove_dir(&self.base);
     }
+}
+
+/// What is forked meanwhile is met at the next look.
+fn kill_each(path: &Path) -> io::Result<()> {
+    let pids = fs::read_to_string(path.join("cgroup.procs"))?;
+    for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+        if let Ok(pidfd) = process::open(pid) {
+            let _ = process::signal(pidfd.as_fd(), Kill::Kill);
+        }
+    }
+    Ok(())
 }
 
 fn has(own: &Path, wanted: &BTreeSet<&'static str>) -> Result<(), Problem> {

@@ -45,11 +45,11 @@ pub fn reap_pid(pid: i32) -> io::Result<Option<Dead>> {
     wait(libc::P_PID, pid.cast_unsigned())
 }
 
-/// Reaps any dead child. `None`: there is none.
-pub fn reap_any() -> io::Result<Option<Dead>> {
-    match wait(libc::P_ALL, 0) {
+/// The pid of a dead child, which is left as it is. `None`: there is none.
+pub fn peek_any() -> io::Result<Option<i32>> {
+    match wait_for(libc::P_ALL, 0, libc::WNOWAIT) {
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        other => other,
+        other => Ok(other?.map(|dead| dead.pid)),
     }
 }
 

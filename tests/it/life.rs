@@ -301,7 +301,8 @@ fn client_behind_a_dropped_route_is_noticed() {
         };
         ip("link set lo down");
         daemon.expect(&["EXIT: quiet signal=9 reason=gone"]);
-        daemon.expect(&["EXIT: talker signal=9 reason=gone"]);
+        // Its program learns of it by a failed write, and may be faster than the daemon.
+        daemon.expect(&["EXIT: talker"]);
         ip("link set lo up");
         drop(clients);
     });
