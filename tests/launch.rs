@@ -1386,6 +1386,7 @@ fn built(kind: BuiltinKind) -> Service {
 }
 
 /// A service named `test` with nothing set.
+#[allow(clippy::too_many_lines, reason = "a service has many fields")]
 fn service(command: &[&str]) -> Service {
     Service {
         name: "test".into(),
