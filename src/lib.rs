@@ -22,6 +22,8 @@
 //! | [`listener`] | listening sockets |
 //! | [`admission`] | who is admitted, and the count that comes back |
 //! | [`launch`] | from a plan and a connection to a running child |
+//! | [`connection`] | the connection until its last byte: linger, deadlines, account |
+//! | [`sandbox`] | control groups |
 //! | [`builtin`] | the services of our own, run in children |
 //! | [`event`], [`log`] | every fact worth telling, and where it is told |
 //! | [`sys`] | thin safe wrappers over the kernel's calls |
@@ -35,6 +37,7 @@ pub mod builtin;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod connection;
 pub mod control;
 pub mod convert;
 pub mod daemon;
@@ -43,5 +46,6 @@ pub mod handover;
 pub mod launch;
 pub mod listener;
 pub mod log;
+pub mod sandbox;
 pub mod service;
 pub mod sys;

@@ -300,6 +300,7 @@ impl Facts {
             id: "c0ffee",
             cookie: self.cookie,
             concurrency: self.concurrency,
+            cgroup: None,
             proxied_from: self.proxied_from.as_ref(),
         }
     }
@@ -1263,7 +1264,6 @@ fn refused_plans(bench: &mut Bench) {
     let cases: &[(Break, &str)] = &[
         (|s| s.process.sandbox.preset = Preset::Strict, "sandbox"),
         (|s| s.process.sandbox.network = false, "network"),
-        (|s| s.process.cgroup.tasks_max = Some(3), "cgroup"),
         (|s| s.process.stdio = Stdio::Pipe, "stdio"),
         (|s| s.process.working_directory = "/a\0b".into(), "NUL"),
         (|s| s.process.env = vec![("A".into(), "x\0".into())], "NUL"),
@@ -1386,6 +1386,7 @@ fn built(kind: BuiltinKind) -> Service {
 }
 
 /// A service named `test` with nothing set.
+#[allow(clippy::too_many_lines, reason = "a service has many fields")]
 fn service(command: &[&str]) -> Service {
     Service {
         name: "test".into(),
@@ -1456,6 +1457,7 @@ fn service(command: &[&str]) -> Service {
             first_byte: None,
             on_disconnect: OnDisconnect::Ignore,
             linger: None,
+            linger_max: 0,
             stop: Duration::from_secs(5),
         },
         socket: SocketOptions {

@@ -6,7 +6,7 @@ use super::diagnostic::{Code, Diagnostic};
 use super::keys::Key;
 use super::source::Place;
 use crate::service::{
-    Address, BuiltinKind, Model, Piece, Preset, Protocol, Run, Service, Stderr, Stdio, UnixKind,
+    Address, BuiltinKind, Model, Piece, Preset, Protocol, Run, Service, Stdio, UnixKind,
 };
 
 /// A feature that is not served yet.
@@ -89,16 +89,6 @@ const FEATURES: &[Feature] = &[
         key: Key::Stdio,
         name: "`stdio` other than \"socket\"",
         used: |service| service.process.stdio != Stdio::Socket,
-    },
-    Feature {
-        key: Key::Stderr,
-        name: "`stderr` as \"log-each\" or \"file:\"",
-        used: |service| matches!(service.process.stderr, Stderr::LogEach | Stderr::File(_)),
-    },
-    Feature {
-        key: Key::Cgroup,
-        name: "`cgroup`",
-        used: |service| service.process.cgroup != crate::service::Cgroup::default(),
     },
     Feature {
         key: Key::Sandbox,

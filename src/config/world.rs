@@ -8,6 +8,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::service::Cgroup;
+
 /// An entry of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -86,6 +88,10 @@ pub trait World {
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
     /// `XDG_RUNTIME_DIR`.
     fn runtime_dir(&self) -> Option<PathBuf>;
+    /// Why control groups cannot be limited so on this host, and what to do.
+    fn cgroup_problem(&self, _limits: &Cgroup) -> Option<String> {
+        None
+    }
     /// True for a regular file with an execute permission, through links.
     fn is_executable(&self, path: &Path) -> bool;
 }

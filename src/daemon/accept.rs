@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use slotmap::Key;
 
-use super::output::Output;
-use super::state::{Child, Held, Launch, ListenerState};
+use super::state::{Child, Held, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::Refusal;
 use crate::event::Event;
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
-use crate::service::{Peer, RefuseWith, Stderr};
+use crate::service::{Peer, RefuseWith};
 use crate::sys::errno;
 use crate::sys::poller::Interest;
 use crate::sys::socket;
@@ -247,9 +246,11 @@ impl Daemon {
 
     /// Makes the child of an admitted connection. False: there was no room; it is held and the listener suspended.
     fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
-        if let Err(error) = self.open_output(service) {
-            return self.on_no_room(key, held, "pipe", &error, now);
-        }
+        let id = self.ids.next();
+        let equipment = match self.equip(service, &id) {
+            Ok(equipment) => equipment,
+            Err(error) => return self.on_no_room(key, held, "pipe or control group", &error, now),
+        };
         let Some(live) = self.services.get(service) else {
             return false;
         };
@@ -260,7 +261,6 @@ impl Daemon {
         else {
             return false;
         };
-        let id = self.ids.next();
         let Held {
             connection: fd,
             peer,
@@ -270,20 +270,14 @@ impl Daemon {
         let local = socket.local_of(fd.as_fd());
         let connection = Connection {
             socket: fd.as_fd(),
-            stderr: match live.service.process.stderr {
-                Stderr::Log => live.output.as_ref().map(Output::writer),
-                Stderr::LogEach
-                | Stderr::Client
-                | Stderr::Null
-                | Stderr::Inherit
-                | Stderr::File(_) => None,
-            },
+            stderr: equipment.stderr(live),
             peer: Some(&peer),
             local: &local,
             id: id.as_str(),
             cookie: socket::cookie(fd.as_fd()),
             concurrency: 0,
             proxied_from: None,
+            cgroup: equipment.cgroup(),
         };
         let (engine, poller) = (&mut self.launcher, &self.poller);
         let mut ticket = Some(ticket);
@@ -298,20 +292,30 @@ impl Daemon {
                         Token::Child(child).bits(),
                     );
                     Ok(Child {
-                        service,
-                        pid: launched.pid,
-                        pidfd: launched.pidfd,
-                        id,
-                        peer: peer.clone(),
-                        _ticket: ticket.take(),
-                        started: now,
-                        launch: Launch::Running,
-                        reason: None,
+                        leaf: equipment.has_leaf(),
+                        each: equipment.each(),
+                        ..Child::new(service, launched, id, peer.clone(), ticket.take(), now)
                     })
                 });
+        if let Err(error) = &result {
+            self.unequip(&equipment, &id);
+            if equipment.has_leaf()
+                && self.goes_without_leaf(service, error)
+                && let Some(ticket) = ticket
+            {
+                let held = Held {
+                    connection: fd,
+                    peer,
+                    ticket,
+                    since,
+                };
+                return self.launch(key, service, held, now);
+            }
+        }
         match (result, ticket) {
             (Ok(child), _) => {
                 self.on_launched(service, child);
+                self.watch(child, fd);
                 true
             }
             (Err(error), Some(ticket)) if errno::is_exhaustion(error.errno) => {

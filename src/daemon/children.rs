@@ -1,19 +1,23 @@
 //! Children from launch to reap: what the launch came to, their exits, their end at a stop.
 
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotmap::{Key, KeyData};
 
 use super::state::{Child, Launch};
 use super::token::{ChildKey, ServiceKey};
-use super::{Daemon, Phase, Timer};
+use super::{Daemon, Phase, Timer, watch};
+use crate::connection::Reason;
 use crate::event::Event;
 use crate::launch::Outcome;
 use crate::service::{LogLevel, Peer};
 use crate::sys::errno;
 use crate::sys::process::{self, Dead, Kill};
 
+/// Dead children looked at in one sweep.
+const SWEEP: usize = 1024;
 /// Sweeps for orphans are at least this far apart.
 const ORPHAN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -141,7 +145,13 @@ impl Daemon {
         let Some(child) = self.children.get(key) else {
             return;
         };
-        match process::reap(child.pidfd.as_fd()) {
+        // The leader of a tree that is to end stays a zombie until the tree is gone (`ending`).
+        let dead = if child.kill_at.is_some() {
+            process::peek(child.pidfd.as_fd())
+        } else {
+            process::reap(child.pidfd.as_fd())
+        };
+        match dead {
             Ok(Some(dead)) => self.on_exit(key, &dead, now),
             Ok(None) => {}
             Err(error) => {
@@ -166,57 +176,59 @@ impl Daemon {
     }
 
     fn on_exit(&mut self, key: ChildKey, dead: &Dead, now: Instant) {
-        let Some((child, service)) = self.release(key) else {
+        let Some(mut child) = self.release(key) else {
             return;
         };
+        let service = child.service;
+        self.finish_output(&child, now);
         let Some(live) = self.services.get(service) else {
             return;
         };
-        if live.service.log.exit && child.launch != Launch::Failed {
+        let rules = Rc::clone(&live.service);
+        let connection = child.connection.take();
+        if rules.log.exit && child.launch != Launch::Failed {
             let event = Event::Exit {
-                service: &live.service.name,
+                service: &rules.name,
                 pid: child.pid,
                 end: dead.end,
-                duration: now.duration_since(child.started),
-                bytes: None,
+                duration: now.saturating_duration_since(child.started),
+                bytes: connection
+                    .as_ref()
+                    .and_then(|fd| watch::account(fd.as_fd())),
                 cpu: dead.cpu,
                 max_rss: dead.max_rss,
-                reason: child.reason,
+                reason: child.reason.map(Reason::word),
                 id: child.id.as_str(),
             };
             Self::tell(&mut self.log, Some(live), &event);
+        }
+        let mut shared = false;
+        if let Some(kill_at) = child.kill_at {
+            self.keep_remains(child, kill_at);
+        } else if child.leaf {
+            shared = self.leave_leaf(child.id, now);
+        }
+        if let Some(connection) = connection {
+            self.close_connection(connection, &rules, shared, now);
         }
         self.forget_if_gone(service);
     }
 
     /// Takes a child out of the books: its ticket goes back, and who waited for room is woken.
-    fn release(&mut self, key: ChildKey) -> Option<(Released, ServiceKey)> {
-        let child = self.children.remove(key)?;
+    fn release(&mut self, key: ChildKey) -> Option<Child> {
+        self.set_due(key, None);
+        let mut child = self.children.remove(key)?;
         self.poller.remove(&child.pidfd);
-        let Child {
-            service,
-            pid,
-            id,
-            started,
-            launch,
-            reason,
-            ..
-        } = child;
-        if let Some(live) = self.services.get_mut(service) {
+        if let Some(connection) = &child.connection {
+            self.unwatch(connection, child.watched);
+        }
+        drop(child.ticket.take());
+        if let Some(live) = self.services.get_mut(child.service) {
             live.children -= 1;
         }
-        self.wake_service(service);
+        self.wake_service(child.service);
         self.wake_waiting();
-        Some((
-            Released {
-                pid,
-                id,
-                started,
-                launch,
-                reason,
-            },
-            service,
-        ))
+        Some(child)
     }
 
     /// A removed service goes with its last child.
@@ -231,51 +243,49 @@ impl Daemon {
         }
     }
 
-    /// Tells one child to end.
-    pub(super) fn end_child(&mut self, key: ChildKey, reason: &'static str, kill: Kill) {
-        if let Some(child) = self.children.get_mut(key) {
-            child.reason.get_or_insert(reason);
-            signal_tree(child, kill);
-        }
-    }
-
-    /// Tells every child to end, and once the time is over makes it.
-    pub(super) fn end_children(&mut self, kill: Kill) {
-        for child in self.children.values_mut() {
-            child.reason.get_or_insert("shutdown");
-            signal_tree(child, kill);
-        }
-    }
-
     /// The drain is over: whatever still runs is killed, and waited for a moment only.
     pub(super) fn kill_all(&mut self, now: Instant) {
-        if self.phase == Phase::Serving || self.children.is_empty() {
+        if self.phase == Phase::Serving {
             return;
         }
-        let text = format!(
-            "{} programs did not end in time and are killed",
-            self.children.len()
-        );
-        self.note(LogLevel::Warning, None, &text);
-        self.end_children(Kill::Kill);
+        if !self.children.is_empty() {
+            let text = format!(
+                "{} programs did not end in time and are killed",
+                self.children.len()
+            );
+            self.note(LogLevel::Warning, None, &text);
+        }
+        self.end_all(Reason::Shutdown, Kill::Kill, now);
+        self.kill_remains(now);
         self.phase = Phase::Killing(now + Duration::from_secs(5));
     }
 
-    /// Reaps what was re-parented to this process. A child of ours that turns up here is released as at its pidfd.
+    /// Reaps what was re-parented to this process, and nothing that it made itself: these have their pidfds.
     pub(super) fn reap_orphans(&mut self, now: Instant) {
         self.orphans_due = false;
-        while let Ok(Some(dead)) = process::reap_any() {
-            let ours = self
+        self.orphans_swept = Some(now);
+        for _ in 0..SWEEP {
+            let Ok(Some(pid)) = process::peek_any() else {
+                return;
+            };
+            let own = self
                 .children
                 .iter()
-                .find(|(_, child)| child.pid == dead.pid)
+                .find(|(_, child)| child.pid == pid)
                 .map(|(key, _)| key);
-            if let Some(key) = ours {
-                self.note_dead_launch(key, now);
-                self.on_exit(key, &dead, now);
+            if let Some(key) = own {
+                self.on_child(key, now);
+            }
+            let kept = self.is_kept_zombie(pid);
+            if !kept && own.is_none() {
+                let _ = process::reap_pid(pid);
+            }
+            if kept || self.children.values().any(|child| child.pid == pid) {
+                // It hides those behind it from the look, but not for long.
+                break;
             }
         }
-        self.orphans_swept = Some(now);
+        self.on_child_signal(now);
     }
 
     /// SIGCHLD: there may be orphans. Sweeps are bounded to ten a second.
@@ -289,21 +299,4 @@ impl Daemon {
         self.orphans_due = true;
         self.timers.set(next, Timer::Orphans);
     }
-}
-
-/// What is left of a child after its release.
-struct Released {
-    pid: i32,
-    id: super::id::ConnectionId,
-    started: Instant,
-    launch: Launch,
-    reason: Option<&'static str>,
-}
-
-/// Signals the child's process group; before the program runs there may be no such group yet, so the child alone.
-fn signal_tree(child: &Child, kill: Kill) {
-    let _ = match child.launch {
-        Launch::Done => process::signal_group(child.pid, kill),
-        Launch::Running | Launch::Failed => process::signal(child.pidfd.as_fd(), kill),
-    };
 }

@@ -55,6 +55,7 @@ impl Source {
 /// A load in progress.
 #[derive(Debug)]
 pub(super) struct LoadChild {
+    pid: i32,
     pidfd: OwnedFd,
     record: OwnedFd,
 }
@@ -64,7 +65,7 @@ impl LoadChild {
     pub(super) fn start(source: &Source, color: bool) -> io::Result<Self> {
         let record = memfd::create("oxinetd-table")?;
         match process::fork()? {
-            Some((_, pidfd)) => Ok(Self { pidfd, record }),
+            Some((pid, pidfd)) => Ok(Self { pid, pidfd, record }),
             None => process::exit_now(match Self::work(source, color, record) {
                 Ok(()) => 0,
                 Err(_) => 71,
@@ -91,6 +92,11 @@ impl LoadChild {
             Some(end) => Err(io::Error::other(format!("the load child ended by {end:?}"))),
             None => Err(io::Error::other("the load child was left")),
         }
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// Ends it without a result.

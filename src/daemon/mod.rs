@@ -9,7 +9,13 @@
 mod accept;
 mod children;
 mod control;
+mod each;
+mod ending;
+mod equipment;
 mod id;
+mod leaves;
+mod lines;
+mod lingering;
 mod listeners;
 mod loading;
 mod output;
@@ -21,6 +27,7 @@ mod status;
 mod timers;
 mod token;
 mod verbs;
+mod watch;
 
 use std::collections::HashMap;
 use std::io;
@@ -38,12 +45,16 @@ use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
 use control::Control;
+use each::Each;
+use ending::Remains;
 use id::ConnectionIds;
+use leaves::Leaves;
+use lingering::Lingering;
 use reload::Loading;
 use state::{Child, Listener, LiveService};
 use status::Files;
 use timers::{Timer, Timers};
-use token::{ChildKey, ListenerKey, ServiceKey, Token};
+use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
 
 pub use control::ControlSocket;
 pub use loading::Source;
@@ -62,6 +73,18 @@ pub struct Daemon {
     names: HashMap<String, ServiceKey>,
     listeners: SlotMap<ListenerKey, Listener>,
     children: SlotMap<ChildKey, Child>,
+    /// Connections whose program has ended and that are not closed yet.
+    lingering: SlotMap<LingerKey, Lingering>,
+    /// Stderr pipes of single connections.
+    each: SlotMap<EachKey, Each>,
+    /// Children whose trees are killed at the end of this turn.
+    doomed: Vec<ChildKey>,
+    /// Dead leaders of trees that were to end.
+    remains: Vec<Remains>,
+    trees_due: bool,
+    /// Not before this time is the next look at all trees.
+    trees_next: Option<Instant>,
+    leaves: Leaves,
     house: House,
     ids: ConnectionIds,
     timers: Timers,
@@ -123,6 +146,7 @@ impl Daemon {
             !matches!(token, Token::Child(_) | Token::Listener(_))
         });
         self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
+        self.settle_trees(now);
     }
 
     fn on_events(&mut self, ready: usize, now: Instant, class: impl Fn(Token) -> bool) {
@@ -134,6 +158,9 @@ impl Daemon {
                 Some(Token::Signals) => self.on_signals(now),
                 Some(Token::Loading) => self.on_loaded(now),
                 Some(Token::Output(key)) => self.on_output(key, now),
+                Some(Token::Connection(key)) => self.on_hang_up(key, now),
+                Some(Token::Linger(key)) => self.on_lingering(key),
+                Some(Token::Each(key)) => self.on_each(key, now),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
@@ -151,6 +178,13 @@ impl Daemon {
             Timer::Loading => self.on_load_overdue(now),
             Timer::Control(key) => self.on_control_deadline(key, now),
             Timer::Orphans => self.reap_orphans(now),
+            Timer::Connection(key) => self.on_due(key, now),
+            Timer::Linger(key) => self.on_linger_over(key),
+            Timer::Trees => self.trees_due = true,
+            Timer::Output(key) => self.on_output_rested(key, now),
+            Timer::Each(key) => self.on_each_rested(key),
+            Timer::EachOver(key) => self.end_each(key, now),
+            Timer::Leaves => self.on_leaves(now),
         }
     }
 
@@ -182,9 +216,13 @@ impl Daemon {
     fn is_done(&self) -> bool {
         match self.phase {
             Phase::Serving => false,
-            Phase::Draining => self.children.is_empty(),
-            Phase::Killing(at) => self.children.is_empty() || Instant::now() >= at,
+            Phase::Draining => self.has_no_program() && self.lingering.is_empty(),
+            Phase::Killing(at) => self.has_no_program() || Instant::now() >= at,
         }
+    }
+
+    fn has_no_program(&self) -> bool {
+        self.children.is_empty() && self.remains.is_empty()
     }
 
     /// Writes an event to the sink of `service`, or to the daemon's.

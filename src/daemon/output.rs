@@ -1,38 +1,36 @@
 //! What programs write to their stderr: one pipe for each service that runs any, read a bounded amount a turn, cut to
 //! lines and told to the log.
 //!
-//! Invariant: a flood costs its writer its lines and nobody else anything: 50 lines a second are told, the rest is
-//! counted; a line is told up to 1 KiB.
+//! Invariant: a flood costs its writer its lines and time, and nobody else anything: a pipe that gave a whole turn's
+//! worth rests for a moment.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::Daemon;
+use super::lines::{Lines, May, Pace};
+use super::state::{Child, LiveService};
 use super::token::{ServiceKey, Token};
+use super::{Daemon, Timer};
 use crate::event::Event;
-use crate::service::{LogLevel, Stderr};
+use crate::log::Log;
+use crate::service::{LogLevel, Service, Stderr};
 use crate::sys::pipe;
 use crate::sys::poller::Interest;
 
-/// The longest line that is told whole.
-const LINE: usize = 1024;
-/// Lines told in a second.
-const LINES_A_SECOND: u32 = 50;
-/// Bytes read in one turn.
+/// Bytes read of one pipe in one turn.
 const TURN: usize = 65_536;
+/// A pipe that gave that much is left alone this long: six megabytes a second cost the daemon little.
+pub(super) const REST: Duration = Duration::from_millis(10);
 
 /// The stderr pipe of a service.
 #[derive(Debug)]
 pub(super) struct Output {
     reader: pipe::Reader,
     writer: OwnedFd,
-    line: Vec<u8>,
-    /// The rest of a line that was too long is passed over.
-    cut: bool,
-    second: Option<Instant>,
-    told: u32,
-    dropped: u64,
+    lines: Lines,
+    /// Not polled for a moment.
+    resting: bool,
 }
 
 impl Output {
@@ -40,46 +38,56 @@ impl Output {
     pub(super) fn writer(&self) -> BorrowedFd<'_> {
         self.writer.as_fd()
     }
+}
 
-    /// Cuts `bytes` into lines and passes each to `tell`, with the number of lines dropped before it.
-    fn take(&mut self, bytes: &[u8], now: Instant, mut tell: impl FnMut(&[u8], u64)) {
-        for &byte in bytes {
-            if byte != b'\n' {
-                if self.line.len() < LINE {
-                    self.line.push(byte);
-                    continue;
+/// How a turn's reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// There was no more.
+    Empty,
+    /// There may be more.
+    Full,
+    /// Nobody can write any more.
+    Closed,
+}
+
+/// Reads at most a turn's worth.
+pub(super) fn drain(reader: &mut pipe::Reader, mut take: impl FnMut(&[u8])) -> Drained {
+    let mut buffer = [0_u8; 8192];
+    let mut total = 0;
+    while total < TURN {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Drained::Closed,
+            Ok(count) => {
+                total += count;
+                take(buffer.get(..count).unwrap_or(&[]));
+                if count < buffer.len() {
+                    return Drained::Empty;
                 }
-                if self.cut {
-                    continue;
-                }
-                self.cut = true;
-            } else if std::mem::take(&mut self.cut) {
-                self.line.clear();
-                continue;
             }
-            if self.may_tell(now) {
-                tell(&self.line, std::mem::take(&mut self.dropped));
-            }
-            if !self.cut {
-                self.line.clear();
-            }
+            Err(_) => return Drained::Empty,
         }
     }
+    Drained::Full
+}
 
-    fn may_tell(&mut self, now: Instant) -> bool {
-        if self
-            .second
-            .is_none_or(|start| now.duration_since(start) >= Duration::from_secs(1))
-        {
-            self.second = Some(now);
-            self.told = 0;
+/// Tells a line of a program if the service's pace allows; else the time at which the count of the others is due, once.
+pub(super) fn tell_line(
+    log: &mut Log,
+    service: &Service,
+    pace: &mut Pace,
+    id: Option<&str>,
+    line: &[u8],
+    now: Instant,
+) -> Option<Instant> {
+    match pace.line(now) {
+        May::Tell => {
+            let tag = &service.log_tag;
+            log.write(&Event::Output { tag, id, line }, service.log_to.as_ref());
+            None
         }
-        self.told += 1;
-        let may = self.told <= LINES_A_SECOND;
-        if !may {
-            self.dropped += 1;
-        }
-        may
+        May::Drop => None,
+        May::DropFirst(at) => Some(at),
     }
 }
 
@@ -92,13 +100,7 @@ impl Daemon {
         if live.output.is_some() || live.service.process.stderr != Stderr::Log {
             return Ok(());
         }
-        let owner = live
-            .service
-            .process
-            .identity
-            .as_ref()
-            .map(|identity| (identity.uid, identity.gid));
-        let (reader, writer) = pipe::open(owner)?;
+        let (reader, writer) = pipe::open(owner(&live.service))?;
         self.poller.add(
             reader.as_fd(),
             Interest::Readable,
@@ -107,53 +109,92 @@ impl Daemon {
         live.output = Some(Output {
             reader,
             writer,
-            line: Vec::new(),
-            cut: false,
-            second: None,
-            told: 0,
-            dropped: 0,
+            lines: Lines::default(),
+            resting: false,
         });
         Ok(())
     }
 
     /// A program wrote.
     pub(super) fn on_output(&mut self, key: ServiceKey, now: Instant) {
+        let Some(LiveService {
+            output: Some(output),
+            service,
+            pace,
+            ..
+        }) = self.services.get_mut(key)
+        else {
+            return;
+        };
+        let Output {
+            reader,
+            lines,
+            resting,
+            ..
+        } = output;
+        let (log, timers) = (&mut self.log, &mut self.timers);
+        let drained = drain(reader, |bytes| {
+            lines.take(bytes, |line| {
+                if let Some(at) = tell_line(log, service, pace, None, line, now) {
+                    timers.set(at, Timer::Output(key));
+                }
+            });
+        });
+        if drained == Drained::Full && !*resting {
+            let token = Token::Output(key).bits();
+            *resting = self
+                .poller
+                .modify(reader.as_fd(), Interest::Nothing, token)
+                .is_ok();
+            timers.set(now + REST, Timer::Output(key));
+        }
+    }
+
+    /// A pipe has rested, or lines that were left out are to be told.
+    pub(super) fn on_output_rested(&mut self, key: ServiceKey, now: Instant) {
         let Some(live) = self.services.get_mut(key) else {
             return;
         };
-        let Some(output) = live.output.as_mut() else {
-            return;
-        };
-        let (log, service) = (&mut self.log, &live.service);
-        let mut buffer = [0_u8; 4096];
-        let mut total = 0;
-        while total < TURN {
-            let count = match output.reader.read(&mut buffer) {
-                Ok(0) | Err(_) => return,
-                Ok(count) => count,
+        let dropped = live.pace.dropped(now);
+        if let Some(output) = live.output.as_mut().filter(|output| output.resting) {
+            let token = Token::Output(key).bits();
+            let _ = self
+                .poller
+                .modify(output.reader.as_fd(), Interest::Readable, token);
+            output.resting = false;
+        }
+        if dropped > 0 {
+            let text = format!(
+                "{dropped} lines of its output were too many for a second and are left out"
+            );
+            let event = Event::Note {
+                level: LogLevel::Warning,
+                service: Some(&live.service.name),
+                text: &text,
             };
-            total += count;
-            output.take(buffer.get(..count).unwrap_or(&[]), now, |line, dropped| {
-                if dropped > 0 {
-                    let text = format!(
-                        "{dropped} lines of its output were too many for a second and are left out"
-                    );
-                    let (level, service_name) = (LogLevel::Warning, Some(service.name.as_str()));
-                    log.write(
-                        &Event::Note {
-                            level,
-                            service: service_name,
-                            text: &text,
-                        },
-                        service.log_to.as_ref(),
-                    );
+            Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    /// A child has ended: what it wrote is told before its end, a line that it left open too.
+    pub(super) fn finish_output(&mut self, child: &Child, now: Instant) {
+        if let Some(each) = child.each {
+            return self.finish_each(each, now);
+        }
+        self.on_output(child.service, now);
+        if let Some(LiveService {
+            output: Some(output),
+            service,
+            pace,
+            ..
+        }) = self.services.get_mut(child.service)
+        {
+            let lines = &mut output.lines;
+            let (log, timers) = (&mut self.log, &mut self.timers);
+            lines.finish(|line| {
+                if let Some(at) = tell_line(log, service, pace, None, line, now) {
+                    timers.set(at, Timer::Output(child.service));
                 }
-                let event = Event::Output {
-                    tag: &service.log_tag,
-                    id: None,
-                    line,
-                };
-                log.write(&event, service.log_to.as_ref());
             });
         }
     }
@@ -170,56 +211,8 @@ impl Daemon {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn output() -> Output {
-        let (reader, writer) = pipe::open(None).unwrap();
-        Output {
-            reader,
-            writer,
-            line: Vec::new(),
-            cut: false,
-            second: None,
-            told: 0,
-            dropped: 0,
-        }
-    }
-
-    fn told(output: &mut Output, bytes: &[u8], now: Instant) -> Vec<(Vec<u8>, u64)> {
-        let mut lines = Vec::new();
-        output.take(bytes, now, |line, dropped| {
-            lines.push((line.to_vec(), dropped))
-        });
-        lines
-    }
-
-    #[test]
-    fn lines_are_put_together_from_pieces() {
-        let (mut output, now) = (output(), Instant::now());
-        assert_eq!(told(&mut output, b"one\ntw", now), [(b"one".to_vec(), 0)]);
-        assert_eq!(
-            told(&mut output, b"o\n\n", now),
-            [(b"two".to_vec(), 0), (Vec::new(), 0)]
-        );
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_told_once_and_cut() {
-        let (mut output, now) = (output(), Instant::now());
-        let long = [vec![b'x'; 3000], b"\nnext\n".to_vec()].concat();
-        assert_eq!(
-            told(&mut output, &long, now),
-            [(vec![b'x'; LINE], 0), (b"next".to_vec(), 0)]
-        );
-    }
-
-    #[test]
-    fn a_flood_is_counted_and_told_later() {
-        let (mut output, now) = (output(), Instant::now());
-        assert_eq!(told(&mut output, &b"x\n".repeat(1000), now).len(), 50);
-        let later = now + Duration::from_secs(1);
-        assert_eq!(told(&mut output, b"y\n", later), [(b"y".to_vec(), 950)]);
-    }
+/// The account for which `echo x >/dev/stderr`, which opens the pipe anew, is to work.
+pub(super) fn owner(service: &Service) -> Option<(u32, u32)> {
+    let identity = service.process.identity.as_ref()?;
+    Some((identity.uid, identity.gid))
 }

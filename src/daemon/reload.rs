@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::lines::Pace;
 use super::loading::LoadChild;
 use super::state::{BackOff, Counters, LiveService};
 use super::status::Files;
@@ -35,6 +36,13 @@ pub(super) struct Loading {
     clients: Vec<ControlKey>,
     /// Another was asked for meanwhile, by these clients: the files may have changed since this one read them.
     again: Option<Vec<ControlKey>>,
+}
+
+impl Loading {
+    /// The load child.
+    pub(super) fn pid(&self) -> i32 {
+        self.child.pid()
+    }
 }
 
 /// What a reload will do, all of it possible.
@@ -209,6 +217,7 @@ impl Daemon {
     /// Does everything that can fail, and changes nothing that serves. Where a new socket wants the place of one that
     /// goes, the old one is closed for it, and bound again if the rest fails.
     fn prepare(&mut self, table: &Table) -> Result<Change, String> {
+        self.leaves.prepare(table)?;
         let mut stock = Stock(HashMap::new());
         for (key, listener) in &self.listeners {
             stock.0.entry(listener.asked.clone()).or_default().push(key);
@@ -432,6 +441,7 @@ pub(super) fn new_service(service: &Rc<Service>, plan: Rc<Plan>) -> LiveService 
         draining: false,
         failure: None,
         output: None,
+        pace: Pace::default(),
         counters: Counters::default(),
         removed: false,
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::token::ListenerKey;
 use super::{Daemon, Phase, Timer};
+use crate::connection::Reason;
 use crate::event::Event;
 use crate::service::LogLevel;
 use crate::sys::process::Kill;
@@ -35,7 +36,8 @@ impl Daemon {
                 self.phase = Phase::Draining;
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                 self.close_all_listeners();
-                self.end_children(Kill::Term);
+                self.end_all(Reason::Shutdown, Kill::Term, now);
+                self.end_orphans(Kill::Term);
                 self.timers
                     .set(now + self.settings.shutdown_timeout, Timer::Shutdown);
                 let text = format!(
@@ -58,6 +60,8 @@ impl Daemon {
 
     /// The last line, and the lines that were lost.
     pub(super) fn tell_end(&mut self) {
+        self.end_orphans(Kill::Kill);
+        self.close_leaves();
         self.note(LogLevel::Info, None, "stopped");
         self.log.flush(Instant::now());
     }

@@ -16,8 +16,11 @@ use slotmap::SlotMap;
 
 use super::control::{Control, ControlSocket};
 use super::id::ConnectionIds;
+use super::leaves::Leaves;
+use super::lingering::most_lingering;
 use super::loading::{LoadChild, Source};
 use super::reload::new_service;
+use super::state::LiveService;
 use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
@@ -27,7 +30,7 @@ use crate::handover::Loaded;
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener;
 use crate::log::Log;
-use crate::service::{LogLevel, Table};
+use crate::service::{LogLevel, Stderr, Table};
 use crate::sys::poller::{Interest, Poller};
 use crate::sys::signals::{Caught, Signals};
 use crate::sys::{memory, start};
@@ -73,6 +76,7 @@ impl Start {
     /// Loads, binds and serves until the end.
     pub fn run(mut self, show: impl FnOnce(&str)) -> io::Result<Outcome> {
         let mut poller = Poller::new(EVENTS)?;
+        start::adopt_orphans();
         let orphans = start::adopts_orphans();
         let mut signals = Signals::open(orphans)?;
         poller.add(signals.as_fd(), Interest::Readable, Token::Signals.bits())?;
@@ -87,9 +91,14 @@ impl Start {
             Ok(plans) => plans,
             Err(problem) => return Ok(Outcome::BadTable(problem)),
         };
+        let mut leaves = Leaves::default();
+        if let Err(problem) = leaves.prepare(&table) {
+            return Ok(Outcome::BadTable(format!("error: {problem}\n")));
+        }
         let ready_fd = self.ready_fd.take();
         let pid_file = self.pid_file.take();
         let mut daemon = self.assemble(poller, signals, table.settings.clone())?;
+        daemon.leaves = leaves;
         if loaded.embedded {
             let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
             daemon.note(LogLevel::Info, None, text);
@@ -165,6 +174,13 @@ impl Start {
             names: HashMap::new(),
             listeners: SlotMap::with_key(),
             children: SlotMap::with_key(),
+            lingering: SlotMap::with_key(),
+            each: SlotMap::with_key(),
+            doomed: Vec::new(),
+            remains: Vec::new(),
+            trees_due: false,
+            trees_next: None,
+            leaves: Leaves::default(),
             house: House::default(),
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),
@@ -218,15 +234,23 @@ impl Daemon {
                 .any(|listener| listener.socket.is_some())
     }
 
-    /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection).
+    /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection, and a third where
+    /// each has a stderr pipe).
     pub(super) fn set_budget(&mut self) {
         let reserve = RESERVE.min(self.open_files / 8);
         let floor = start::floor(self.open_files).unsigned_abs();
         let open = self.listeners.len() as u64
             + 2 * self.services.len() as u64
             + u64::from(floor)
-            + reserve;
-        let room = u32::try_from(self.open_files.saturating_sub(open) / 2).unwrap_or(u32::MAX);
+            + reserve
+            + most_lingering(self.open_files) as u64;
+        let pipes = |live: &LiveService| live.service.process.stderr == Stderr::LogEach;
+        let each = if self.services.values().any(pipes) {
+            3
+        } else {
+            2
+        };
+        let room = u32::try_from(self.open_files.saturating_sub(open) / each).unwrap_or(u32::MAX);
         let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
         let max = self
             .settings
@@ -237,7 +261,7 @@ impl Daemon {
         {
             let text = format!(
                 "max_connections = {asked} needs {} descriptors, the limit is {}: {room} connections at most",
-                u64::from(asked.get()) * 2 + open,
+                u64::from(asked.get()) * each + open,
                 self.open_files
             );
             self.note(LogLevel::Warning, None, &text);

@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::id::ConnectionId;
+use super::lines::Pace;
 use super::output::Output;
-use super::token::{ListenerKey, ServiceKey};
+use super::token::{EachKey, ListenerKey, ServiceKey};
 use crate::admission::{Gate, Ticket};
-use crate::launch::Plan;
+use crate::connection::{Clock, Reason};
+use crate::launch::{Launched, Plan};
 use crate::listener::Socket;
 use crate::service::{Address, Peer, Service};
 
@@ -31,6 +33,8 @@ pub(super) struct LiveService {
     /// Why its program did not start the last time.
     pub failure: Option<String>,
     pub output: Option<Output>,
+    /// Of the lines of all its programs.
+    pub pace: Pace,
     pub counters: Counters,
     /// True after a reload without it: it goes when its last child has gone.
     pub removed: bool,
@@ -114,12 +118,56 @@ pub(super) struct Child {
     pub pidfd: OwnedFd,
     pub id: ConnectionId,
     pub peer: Peer,
-    /// Held for as long as the child is.
-    pub _ticket: Option<Ticket>,
+    /// Dropped when the child is released, and with nothing else.
+    pub ticket: Option<Ticket>,
     pub started: Instant,
     pub launch: Launch,
+    /// The daemon's own descriptor of the connection (see `connection`).
+    pub connection: Option<OwnedFd>,
+    /// epoll tells when its client vanishes.
+    pub watched: bool,
+    pub clock: Clock,
+    /// When its timer is set to.
+    pub due: Option<Instant>,
     /// Why the daemon ended it, if it did.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
+    /// After TERM: when KILL follows.
+    pub kill_at: Option<Instant>,
+    /// It has a control group of its own.
+    pub leaf: bool,
+    /// Its own stderr pipe.
+    pub each: Option<EachKey>,
+}
+
+impl Child {
+    /// A child that has just been made.
+    pub(super) fn new(
+        service: ServiceKey,
+        launched: Launched,
+        id: ConnectionId,
+        peer: Peer,
+        ticket: Option<Ticket>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            service,
+            pid: launched.pid,
+            pidfd: launched.pidfd,
+            id,
+            peer,
+            ticket,
+            started: now,
+            launch: Launch::Running,
+            connection: None,
+            watched: false,
+            clock: Clock::new(now),
+            due: None,
+            reason: None,
+            kill_at: None,
+            leaf: false,
+            each: None,
+        }
+    }
 }
 
 /// How far the launch of a child has come.

@@ -1,10 +1,12 @@
 //! Deadlines in the order of their time. Setting and cancelling cost O(log n) whatever is pending.
+//!
+//! Invariant: no timer of a connection outlives it. At 1,000 connections a second with `timeout = "1h"` a queue without
+//! cancelling would hold 3.6 million entries of the dead.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::token::{ControlKey, ListenerKey, ServiceKey};
+use super::token::{ChildKey, ControlKey, EachKey, LingerKey, ListenerKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,24 +27,43 @@ pub(super) enum Timer {
     Control(ControlKey),
     /// Orphans may be reaped again.
     Orphans,
+    /// A connection is to be looked at, or its TERM has had its time. Cancelled with the connection.
+    Connection(ChildKey),
+    /// A lingering close has had its time. Cancelled with it.
+    Linger(LingerKey),
+    /// Trees of programs that are to end are looked at again.
+    Trees,
+    /// A service's stderr is read again, or what it lost is told.
+    Output(ServiceKey),
+    /// The stderr of one connection is read again.
+    Each(EachKey),
+    /// The stderr of one connection whose program is dead is closed, whoever holds it.
+    EachOver(EachKey),
+    /// Control groups that could not be removed are tried again.
+    Leaves,
 }
 
-/// The pending deadlines. A timer whose subject is gone or has another deadline by now is recognized by its subject
-/// when it fires: nothing has to be found in the heap to cancel it.
+/// The pending deadlines. Those that are few are recognized as stale by their subject when they fire; those that come
+/// with each connection are cancelled.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Timer)>>,
+    pending: BTreeSet<(Instant, Timer)>,
 }
 
 impl Timers {
     /// Adds a deadline.
     pub(super) fn set(&mut self, at: Instant, timer: Timer) {
-        self.heap.push(Reverse((at, timer)));
+        self.pending.insert((at, timer));
+    }
+
+    /// Takes back what was set so.
+    pub(super) fn cancel(&mut self, at: Instant, timer: Timer) {
+        self.pending.remove(&(at, timer));
     }
 
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.pending.first().map(|(at, _)| *at)
     }
 
     /// Takes one that is due.
@@ -50,7 +71,7 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.heap.pop().map(|Reverse((_, timer))| timer)
+        self.pending.pop_first().map(|(_, timer)| timer)
     }
 }
 
@@ -71,5 +92,20 @@ mod tests {
         assert_eq!(timers.pop(late), Some(Timer::Retry));
         assert_eq!(timers.pop(late), Some(Timer::Shutdown));
         assert_eq!(timers.pop(late), None);
+    }
+
+    #[test]
+    fn cancelled_timers_leave_nothing() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        let mut keys = slotmap::SlotMap::<ChildKey, ()>::with_key();
+        for second in 0..1000 {
+            let at = start + Duration::from_secs(second);
+            let timer = Timer::Connection(keys.insert(()));
+            timers.set(at, timer);
+            timers.cancel(at, timer);
+        }
+        assert_eq!(timers.next(), None);
+        assert!(timers.pending.is_empty());
     }
 }

@@ -11,6 +11,10 @@ new_key_type! {
     pub struct ListenerKey;
     /// A live child.
     pub struct ChildKey;
+    /// A connection that lingers after its program.
+    pub struct LingerKey;
+    /// The stderr pipe of one connection.
+    pub struct EachKey;
     /// A client of the control socket.
     pub struct ControlKey;
 }
@@ -28,6 +32,12 @@ pub(super) enum Token {
     Child(ChildKey),
     /// A service's programs wrote to their stderr.
     Output(ServiceKey),
+    /// A client may have vanished.
+    Connection(ChildKey),
+    /// Input of a lingering connection.
+    Linger(LingerKey),
+    /// A program wrote to the stderr of its connection.
+    Each(EachKey),
     /// Control clients are waiting.
     Control,
     /// A control client sent something, or takes more.
@@ -47,8 +57,11 @@ impl Token {
             Self::Listener(key) => (3, key.data().as_ffi()),
             Self::Child(key) => (4, key.data().as_ffi()),
             Self::Output(key) => (5, key.data().as_ffi()),
-            Self::Control => (6, 0),
-            Self::ControlClient(key) => (7, key.data().as_ffi()),
+            Self::Connection(key) => (6, key.data().as_ffi()),
+            Self::Linger(key) => (7, key.data().as_ffi()),
+            Self::Each(key) => (8, key.data().as_ffi()),
+            Self::Control => (9, 0),
+            Self::ControlClient(key) => (10, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -62,8 +75,11 @@ impl Token {
             3 => Some(Self::Listener(key.into())),
             4 => Some(Self::Child(key.into())),
             5 => Some(Self::Output(key.into())),
-            6 => Some(Self::Control),
-            7 => Some(Self::ControlClient(key.into())),
+            6 => Some(Self::Connection(key.into())),
+            7 => Some(Self::Linger(key.into())),
+            8 => Some(Self::Each(key.into())),
+            9 => Some(Self::Control),
+            10 => Some(Self::ControlClient(key.into())),
             _ => None,
         }
     }
@@ -79,6 +95,8 @@ mod tests {
         let mut listeners = SlotMap::<ListenerKey, ()>::with_key();
         let mut children = SlotMap::<ChildKey, ()>::with_key();
         let mut services = SlotMap::<ServiceKey, ()>::with_key();
+        let mut lingering = SlotMap::<LingerKey, ()>::with_key();
+        let mut each = SlotMap::<EachKey, ()>::with_key();
         let mut clients = SlotMap::<ControlKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
@@ -89,6 +107,9 @@ mod tests {
                 Token::Listener(listeners.insert(())),
                 Token::Child(children.insert(())),
                 Token::Output(services.insert(())),
+                Token::Connection(children.insert(())),
+                Token::Linger(lingering.insert(())),
+                Token::Each(each.insert(())),
                 Token::Control,
                 Token::ControlClient(clients.insert(())),
             ] {

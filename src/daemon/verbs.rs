@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Daemon;
 use super::token::{ControlKey, ServiceKey};
+use crate::connection::Reason;
 use crate::control::{Answer, Request};
 use crate::service::LogLevel;
 use crate::sys::process::Kill;
@@ -72,11 +73,11 @@ impl Daemon {
             Request::Drain(_) => {
                 live.held_off = true;
                 live.draining = true;
-                let count = self.end_service(key, "drained", Kill::Term);
+                let count = self.end_service(key, Reason::Drained, Kill::Term);
                 format!("{name} accepts no more, {count} connections are told to end")
             }
             _ => {
-                let count = self.end_service(key, "killed", Kill::Term);
+                let count = self.end_service(key, Reason::Killed, Kill::Term);
                 format!("{count} connections of {name} are told to end")
             }
         };
@@ -96,12 +97,13 @@ impl Daemon {
                 "no live connection has the id {id}; `oxinetd status NAME` lists them"
             ));
         };
-        self.end_child(key, "killed", Kill::Term);
+        self.end(key, Reason::Killed, Kill::Term, Instant::now());
         Answer::Done(format!("connection {id} is told to end"))
     }
 
     /// Tells every child of a service to end; returns how many.
-    fn end_service(&mut self, service: ServiceKey, reason: &'static str, kill: Kill) -> usize {
+    fn end_service(&mut self, service: ServiceKey, reason: Reason, kill: Kill) -> usize {
+        let now = Instant::now();
         let keys: Vec<_> = self
             .children
             .iter()
@@ -109,7 +111,7 @@ impl Daemon {
             .map(|(key, _)| key)
             .collect();
         for key in &keys {
-            self.end_child(*key, reason, kill);
+            self.end(*key, reason, kill, now);
         }
         keys.len()
     }

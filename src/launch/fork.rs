@@ -19,6 +19,7 @@ use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
 use super::child;
+use super::clone::{Arguments, CLONE_INTO_CGROUP};
 use super::orders::{Orders, Record, STARTED};
 use super::plan::Finish;
 
@@ -46,6 +47,7 @@ pub(super) unsafe fn fork(
     shared: Shared,
     pidfd: &mut i32,
     tid: *mut u32,
+    cgroup: Option<i32>,
 ) -> isize {
     let mut flags = libc::CLONE_FILES | libc::CLONE_PIDFD | libc::SIGCHLD;
     if !tid.is_null() {
@@ -54,7 +56,17 @@ pub(super) unsafe fn fork(
     let pidfd = ptr::from_mut(pidfd);
     // SAFETY: memory is copied, the stack too: both sides go on from here, each with its own.
     let answer = unsafe {
-        if TID_IS_FOURTH {
+        if let Some(cgroup) = cgroup {
+            let arguments = Arguments {
+                flags: (flags & !libc::SIGCHLD) as u64 | CLONE_INTO_CGROUP,
+                pidfd: pidfd as u64,
+                child_tid: tid as u64,
+                exit_signal: libc::SIGCHLD as u64,
+                cgroup: cgroup as u64,
+                ..Arguments::default()
+            };
+            raw_syscall!(Sysno::clone3, &raw const arguments, size_of::<Arguments>())
+        } else if TID_IS_FOURTH {
             raw_syscall!(Sysno::clone, flags, 0, pidfd, tid, 0)
         } else {
             raw_syscall!(Sysno::clone, flags, 0, pidfd, 0, tid)

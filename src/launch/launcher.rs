@@ -9,7 +9,7 @@
 )]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ use crate::sys::start::floor;
 
 use super::Connection;
 use super::child::program;
-use super::clone::{self, clone_onto};
+use super::clone::{self, Arguments, CLONE_INTO_CGROUP, clone_onto, clone3_onto};
 use super::fork;
 use super::low::{Low, Set};
 use super::orders::Record;
 use super::outcome::{LaunchError, Launched, Outcome, Settled};
 use super::plan::{Plan, Share};
-use super::slots::{Pool, Slot};
+use super::slots::{Pool, STACK, Slot};
 
 /// Makes children.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Launcher {
         slot.orders.record = record;
         let composed = plan.compose(connection, &mut slot.words, &set, &mut slot.orders);
         let made = match composed {
-            Ok(()) => self.make(plan, &mut slot),
+            Ok(()) => self.make(plan, &mut slot, connection.cgroup.map(|fd| fd.as_raw_fd())),
             Err(_) => Err(LaunchError {
                 step: "environment",
                 errno: libc::E2BIG,
@@ -218,7 +218,12 @@ impl Launcher {
     }
 
     /// The clone, or the fork.
-    fn make(&mut self, plan: &Plan, slot: &mut Slot) -> Result<Launched, LaunchError> {
+    fn make(
+        &mut self,
+        plan: &Plan,
+        slot: &mut Slot,
+        cgroup: Option<RawFd>,
+    ) -> Result<Launched, LaunchError> {
         let mut pidfd = -1;
         if !plan.is_private() && !matches!(self.sharing, Sharing::Refused(_)) {
             let stack = slot
@@ -226,6 +231,21 @@ impl Launcher {
                 .map_err(|error| LaunchError::new("stack", &error))?;
             let tid = slot.record().tid.as_ptr();
             let orders = (&raw const *slot.orders).cast();
+            if let Some(cgroup) = cgroup {
+                let arguments = Arguments {
+                    flags: (SHARED_FLAGS & !(libc::SIGCHLD as usize)) as u64 | CLONE_INTO_CGROUP,
+                    pidfd: &raw mut pidfd as u64,
+                    child_tid: tid as u64,
+                    exit_signal: libc::SIGCHLD as u64,
+                    stack: stack as u64 - STACK as u64,
+                    stack_size: STACK as u64,
+                    cgroup: cgroup as u64,
+                    ..Arguments::default()
+                };
+                // SAFETY: as below.
+                let answer = unsafe { clone3_onto(&arguments, program, orders) };
+                return into_cgroup(answer, pidfd);
+            }
             // SAFETY: the stack and the orders belong to this slot, which nobody uses until the tid word says so;
             // `program` keeps to the rules; `new` blocked the signals.
             let answer =
@@ -254,8 +274,12 @@ impl Launcher {
                 self.pool.shared_memory(),
                 &mut pidfd,
                 self.tid_address,
+                cgroup,
             )
         };
+        if cgroup.is_some() {
+            return into_cgroup(answer, pidfd);
+        }
         match errno(answer) {
             None => Ok(launched(answer, pidfd)),
             Some(errno) => Err(LaunchError {
@@ -293,6 +317,17 @@ fn launched(pid: isize, pidfd: i32) -> Launched {
         pid: pid as i32,
         // SAFETY: the kernel has just made it for us.
         pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+    }
+}
+
+/// The answer of a clone3 into a control group.
+fn into_cgroup(answer: isize, pidfd: i32) -> Result<Launched, LaunchError> {
+    match errno(answer) {
+        None => Ok(launched(answer, pidfd)),
+        Some(errno) => Err(LaunchError {
+            step: LaunchError::INTO_CGROUP,
+            errno,
+        }),
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Connection<'a> {
     pub cookie: u64,
     /// Connections of this source, this one included; 0: unknown.
     pub concurrency: u32,
+    /// A directory of the v2 tree: the child is born into that control group.
+    pub cgroup: Option<BorrowedFd<'a>>,
     /// The real peer, when `peer` is what a PROXY header said.
     pub proxied_from: Option<&'a Peer>,
 }

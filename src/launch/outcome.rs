@@ -85,6 +85,9 @@ impl Outcome {
 }
 
 impl LaunchError {
+    /// The step that only children with a control group have.
+    pub const INTO_CGROUP: &'static str = "clone3 into the control group";
+
     pub(super) fn new(step: &'static str, error: &io::Error) -> Self {
         Self {
             step,

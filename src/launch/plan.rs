@@ -17,7 +17,7 @@ use super::orders::{Orders, Steps};
 use super::settings::Kept;
 use super::step::Step;
 use super::{Body, Connection};
-use crate::service::{Builtin, Cgroup, Piece, Preset, Run, Service, Stderr, Stdio, Template};
+use crate::service::{Builtin, Piece, Preset, Run, Service, Stderr, Stdio, Template};
 
 /// How to launch a service's children.
 #[derive(Debug)]
@@ -309,7 +309,6 @@ fn supported(service: &Service) -> Result<(), PlanError> {
             "`sandbox` with paths",
         ),
         (!sandbox.network, "`sandbox.network = \"none\"`"),
-        (process.cgroup != Cgroup::default(), "`cgroup`"),
         (process.stdio == Stdio::Pipe, "`stdio = \"pipe\"`"),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {

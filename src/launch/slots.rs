@@ -170,7 +170,7 @@ const MOST: usize = 16384;
 /// Idle slots that keep their stack.
 const WARM: usize = 64;
 /// The child's own frames take a few hundred bytes.
-const STACK: usize = 16384;
+pub(super) const STACK: usize = 16384;
 
 #[cfg(test)]
 mod tests {

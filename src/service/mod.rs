@@ -170,6 +170,8 @@ pub struct Deadlines {
     pub on_disconnect: OnDisconnect,
     /// Lingering close after the program's end.
     pub linger: Option<Duration>,
+    /// Bytes of input discarded meanwhile, besides those that were unread at the end.
+    pub linger_max: u64,
     /// TERM to KILL.
     pub stop: Duration,
 }

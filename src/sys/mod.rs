@@ -4,6 +4,7 @@
 
 pub mod datagram;
 pub mod errno;
+pub mod family;
 pub mod memfd;
 pub mod memory;
 pub mod output;
@@ -16,5 +17,6 @@ pub mod signals;
 pub mod socket;
 pub mod start;
 pub mod stream;
+pub mod tcp;
 pub mod udp;
 pub mod world;

@@ -30,11 +30,26 @@ pub fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Dead>> {
     wait(libc::P_PIDFD, pidfd.as_raw_fd().cast_unsigned())
 }
 
-/// Reaps any dead child. `None`: there is none.
-pub fn reap_any() -> io::Result<Option<Dead>> {
-    match wait(libc::P_ALL, 0) {
+/// Tells how the child behind `pidfd` ended and leaves it a zombie, so that its number stays its own. `None`: it is
+/// still alive.
+pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<Dead>> {
+    wait_for(
+        libc::P_PIDFD,
+        pidfd.as_raw_fd().cast_unsigned(),
+        libc::WNOWAIT,
+    )
+}
+
+/// Reaps the child `pid` if it is dead.
+pub fn reap_pid(pid: i32) -> io::Result<Option<Dead>> {
+    wait(libc::P_PID, pid.cast_unsigned())
+}
+
+/// The pid of a dead child, which is left as it is. `None`: there is none.
+pub fn peek_any() -> io::Result<Option<i32>> {
+    match wait_for(libc::P_ALL, 0, libc::WNOWAIT) {
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        other => other,
+        other => Ok(other?.map(|dead| dead.pid)),
     }
 }
 
@@ -50,6 +65,10 @@ pub fn wait_blocking(pidfd: BorrowedFd<'_>) -> io::Result<Option<Dead>> {
 }
 
 fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<Dead>> {
+    wait_for(kind, id, 0)
+}
+
+fn wait_for(kind: libc::idtype_t, id: libc::id_t, more: i32) -> io::Result<Option<Dead>> {
     // SAFETY: all-zero values are valid for both C types.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: as above.
@@ -62,7 +81,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t) -> io::Result<Option<Dead>> {
             kind,
             id,
             &raw mut info,
-            libc::WEXITED | libc::WNOHANG,
+            libc::WEXITED | libc::WNOHANG | more,
             &raw mut usage,
         )
     };
@@ -110,6 +129,22 @@ impl Kill {
     }
 }
 
+/// This process.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// A descriptor of the process `pid`.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain values.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us (CLOEXEC by definition).
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 /// Signals the one process behind `pidfd`; no pid can be mistaken.
 pub fn signal(pidfd: BorrowedFd<'_>, kill: Kill) -> io::Result<()> {
     // SAFETY: a system call on plain values; a null siginfo means the one of kill(2).
@@ -146,15 +181,8 @@ pub fn fork() -> io::Result<Option<(i32, OwnedFd)>> {
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
-        pid => {
-            // SAFETY: plain values. The child is ours and not reaped, so the pid is still its own.
-            let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // SAFETY: the kernel has just made this descriptor for us (CLOEXEC by definition).
-            Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(fd as i32) })))
-        }
+        // The child is ours and not reaped, so the pid is still its own.
+        pid => Ok(Some((pid, open(pid)?))),
     }
 }
 

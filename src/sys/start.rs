@@ -111,6 +111,11 @@ pub fn with_empty_umask<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Makes this process the one that orphans of its descendants are re-parented to, so that none escapes it.
+pub fn adopt_orphans() {
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
 /// True when orphans are re-parented to this process: PID 1 of a pid namespace, or a child subreaper.
 pub fn adopts_orphans() -> bool {
     nix::unistd::getpid().as_raw() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)

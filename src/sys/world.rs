@@ -19,6 +19,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use crate::config::world::{Account, Metadata, Opened, World};
+use crate::sandbox::cgroup;
+use crate::service::Cgroup;
 
 /// The real host.
 #[derive(Debug, Default)]
@@ -34,6 +36,11 @@ impl SystemWorld {
 }
 
 impl World for SystemWorld {
+    fn cgroup_problem(&self, limits: &Cgroup) -> Option<String> {
+        let problem = cgroup::check(limits).err()?;
+        Some(problem.to_string())
+    }
+
     fn user(&self, name: &str) -> io::Result<Option<Account>> {
         // The library would search for the text before a NUL.
         if name.contains('\0') {

@@ -266,7 +266,12 @@ fn grandchild_that_keeps_standard_error_is_forgotten() {
     // The grandchild holds the connection as its stdout, and stderr; it tells its pid.
     let grandchild = Process(client.line().trim().parse().unwrap());
     daemon.expect(&["EXIT: x", "status=0"]);
-    daemon.quiet();
+    assert!(
+        grandchild.lives(),
+        "who outlives its connection is left alone"
+    );
     grandchild.signal(Signal::SIGTERM);
     until("the grandchild's end", PATIENCE, || !grandchild.lives());
+    // An orphan is the daemon's child, and reaped.
+    daemon.quiet();
 }

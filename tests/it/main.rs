@@ -23,6 +23,7 @@ mod failures;
 mod flood;
 mod identity;
 mod layering;
+mod life;
 mod limits;
 mod listeners;
 mod logs;

@@ -126,7 +126,9 @@ keys! {
     now IdleTimeout "idle_timeout" Both Duration, "\"off\"", "no bytes either way", "-", "--exit-idle-time (proxyd)";
     now FirstByteTimeout "first_byte_timeout" Both Duration, "\"off\"", "silent clients", "-", "DeferAcceptSec= (nearly)";
     now OnDisconnect "on_disconnect" Both Choice(&["ignore", "term", "kill"]), "\"ignore\"", "what happens when the client has vanished; a FIN alone is a half-close", "-", "-";
-    now Linger "linger" Both Duration, "\"2s\" for nowait TCP programs", "how long unread input is drained after the program ended, so that its reply arrives", "-", "-";
+    now Linger "linger" Both merged(Some(Key::LingerTime)), "\"2s\" for nowait TCP programs", "unread input is drained after the program ended, so that its reply arrives; \"off\": the textbook close", "-", "-";
+    now LingerTime "linger.time" Both Duration, "\"2s\"", "how long", "-", "-";
+    now LingerMax "linger.max" Both BYTES, "\"64K\"", "bytes drained, besides those that were unread at the program's end", "-", "-";
     now StopTimeout "stop_timeout" Both Duration, "\"5s\"", "TERM to KILL of the whole tree", "-", "TimeoutStopSec=";
     now Cache "cache" Both Duration, "\"off\"", "one run answers all clients within this time", "-", "-";
 

@@ -87,7 +87,7 @@ const NEEDS: &[Need] = &[
         words: "needs a `builtin` on a UDP address",
     },
     Need {
-        keys: &[Key::Linger],
+        keys: &[Key::Linger, Key::LingerTime, Key::LingerMax],
         met: |service| service.deadlines.linger.is_some() || is_lingering(service),
         words: "is for programs on TCP, without `wait`",
     },

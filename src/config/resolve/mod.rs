@@ -231,6 +231,7 @@ fn service(
 
 fn deadlines(reader: &Reader<'_, '_>, lingers: bool) -> Deadlines {
     const LINGER: Duration = Duration::from_secs(2);
+    const LINGER_MAX: u64 = 64 << 10;
     const STOP: Duration = Duration::from_secs(5);
     Deadlines {
         timeout: reader.duration(Key::Timeout).flatten(),
@@ -243,9 +244,12 @@ fn deadlines(reader: &Reader<'_, '_>, lingers: bool) -> Deadlines {
             )
             .unwrap_or(OnDisconnect::Ignore),
         linger: reader
-            .duration(Key::Linger)
+            .duration(Key::LingerTime)
             .unwrap_or(Some(LINGER))
             .filter(|_| lingers),
+        linger_max: reader
+            .size(Key::LingerMax)
+            .map_or(LINGER_MAX, |max| max.unwrap_or(u64::MAX)),
         stop: reader.limited_duration(Key::StopTimeout).unwrap_or(STOP),
     }
 }

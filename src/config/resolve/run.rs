@@ -8,7 +8,9 @@ use crate::config::keys::Key;
 use crate::config::source::Place;
 use crate::config::values::Problem;
 use crate::config::values::address::{self, Host, Port, Written};
-use crate::service::{Address, Builtin, BuiltinKind, Model, Protocol, Run, Service, UnixKind};
+use crate::service::{
+    Address, Builtin, BuiltinKind, Cgroup, Model, Protocol, Run, Service, UnixKind,
+};
 /// Reads the three keys; `None`: an error has been reported.
 pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Option<Run> {
     let model = model(reader);
@@ -190,6 +192,17 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
     let problem = |code, place, what: &str| {
         Diagnostic::error(code, place, format!("{} {what}", reader.owner))
     };
+    let limits = &service.process.cgroup;
+    if service.enabled
+        && *limits != Cgroup::default()
+        && let Some(text) = reader.context.host.world.cgroup_problem(limits)
+    {
+        let place = reader
+            .entry(Key::Cgroup)
+            .map_or(name, |entry| entry.place());
+        let title = format!("{} cannot be limited: {text}", reader.owner);
+        reader.report(Diagnostic::error(Code::Privilege, place, title).label("asked for here"));
+    }
     match &service.run {
         Run::Program(_) if datagram && !service.wait => reader.report(
             problem(

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, connect_from, read_all, reset, reset_on_close, talk, talk_unix};
 pub(crate) use daemon::{Builder, Daemon};
 pub(crate) use fault::Injection;
-pub(crate) use proc::Process;
+pub(crate) use proc::{Process, all as processes};
 pub(crate) use program::probe;
 
 /// The binary under test.

@@ -1,0 +1,104 @@
+//! Connections whose program has ended: closed at once, or after a lingering close.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use super::token::{LingerKey, Token};
+use super::{Daemon, Timer};
+use crate::connection::{AtExit, Linger, at_exit};
+use crate::service::{Run, Service};
+use crate::sys::poller::Interest;
+use crate::sys::{socket, tcp};
+
+/// A connection that lingers.
+#[derive(Debug)]
+pub(super) struct Lingering {
+    connection: OwnedFd,
+    linger: Linger,
+}
+
+impl Daemon {
+    /// The program of this connection has ended. The descriptor is out of epoll.
+    pub(super) fn close_connection(
+        &mut self,
+        connection: OwnedFd,
+        service: &Service,
+        shared: bool,
+        now: Instant,
+    ) {
+        let time = match service.run {
+            Run::Program(_) if !shared => service.deadlines.linger,
+            // Built-ins have lingered already, in their own child.
+            Run::Program(_) | Run::Builtin(_) | Run::Redirect(_) => None,
+        };
+        let fd = connection.as_fd();
+        let unread = tcp::unread(fd);
+        // Nothing unread is the rule: one call and the close.
+        if time.is_none() || unread == 0 {
+            return;
+        }
+        let state = tcp::info(fd).map_or(tcp::CLOSE, |info| info.state);
+        let AtExit::Linger(time) = at_exit(time, state, unread, self.has_room_to_linger()) else {
+            return;
+        };
+        socket::shut_down_writing(fd);
+        let linger = Linger::new(now, time, unread, service.deadlines.linger_max);
+        let key = self.lingering.insert(Lingering { connection, linger });
+        self.timers.set(linger.until(), Timer::Linger(key));
+        self.on_lingering(key);
+        if let Some(lingering) = self.lingering.get(key)
+            && self
+                .poller
+                .add(
+                    lingering.connection.as_fd(),
+                    Interest::Readable,
+                    Token::Linger(key).bits(),
+                )
+                .is_err()
+        {
+            self.end_linger(key);
+        }
+    }
+
+    /// A connection that lingers costs a descriptor that no ticket counts.
+    fn has_room_to_linger(&self) -> bool {
+        self.lingering.len() < most_lingering(self.open_files)
+    }
+
+    /// Input has come, or the end of it.
+    pub(super) fn on_lingering(&mut self, key: LingerKey) {
+        let Some(lingering) = self.lingering.get_mut(key) else {
+            return;
+        };
+        let goes_on = match tcp::discard(lingering.connection.as_fd(), lingering.linger.most()) {
+            Ok(count) => lingering.linger.discarded(count),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        if !goes_on {
+            self.end_linger(key);
+        }
+    }
+
+    /// Closes it.
+    pub(super) fn end_linger(&mut self, key: LingerKey) {
+        if let Some(lingering) = self.lingering.remove(key) {
+            self.timers
+                .cancel(lingering.linger.until(), Timer::Linger(key));
+            self.poller.remove(&lingering.connection);
+        }
+    }
+
+    /// Its time is over. What has come until now is discarded, so that the close is orderly if the client is silent.
+    pub(super) fn on_linger_over(&mut self, key: LingerKey) {
+        self.on_lingering(key);
+        self.end_linger(key);
+    }
+}
+
+/// Connections that linger at once; over that plain close.
+pub(super) fn most_lingering(open_files: u64) -> usize {
+    usize::try_from(open_files / 16).map_or(MOST, |room| room.min(MOST))
+}
+
+const MOST: usize = 256;

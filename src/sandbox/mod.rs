@@ -1,0 +1,3 @@
+//! Confinement of programs beyond what every child gets.
+
+pub mod cgroup;
