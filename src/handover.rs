@@ -20,8 +20,10 @@ pub const LIMIT: u64 = 256 << 20;
 pub struct Loaded {
     /// The table; `None` if anything was an error.
     pub table: Option<Table>,
-    /// Every problem, as text for a person; empty if there is none.
+    /// Every problem with its source lines, for a person; empty if there is none.
     pub report: String,
+    /// Every problem on a line of its own, for the log.
+    pub brief: String,
     /// True if the table in the binary was used because there is no file.
     pub embedded: bool,
 }
@@ -70,6 +72,7 @@ mod tests {
         let loaded = Loaded {
             table: None,
             report: "line\n".to_owned(),
+            brief: String::new(),
             embedded: true,
         };
         let back: Loaded = decode(&encode(&loaded).unwrap()).unwrap();

@@ -16,6 +16,7 @@
 //! | [`config`] | files to a table, or a report of every problem |
 //! | [`service`] | the validated types |
 //! | [`handover`] | the table as bytes, from the load child to the daemon |
+//! | [`control`] | the control socket's language, and its client |
 //! | [`daemon`] | the loop: one thread, one epoll set |
 //! | [`listener`] | listening sockets |
 //! | [`admission`] | who is admitted, and the count that comes back |
@@ -33,6 +34,7 @@ pub mod builtin;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod event;
 pub mod handover;

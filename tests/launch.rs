@@ -10,7 +10,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use oxinetd::launch::{Connection, Host, Launched, Launcher, Outcome, Plan, Settled, Step};
 use oxinetd::service::{
@@ -26,6 +27,9 @@ use oxinetd::service::{
     Program, Protocol, RefuseWith, Resource, Run, Sandbox, Service, SocketOptions, Specifier,
     Stderr, Stdio, Template, UnixName,
 };
+
+/// In the environment: the first clone is refused from outside.
+const EXPECT_FALLBACK: &str = "OXINETD_TEST_FALLBACK";
 
 type Test = (&'static str, fn(&mut Bench));
 
@@ -64,6 +68,9 @@ const TESTS: &[Test] = &[
     ("failing_launches_leave_memory_alone", memory),
     ("many_launches_leak_nothing", many),
     ("closed_connection_ends_for_the_client", low_copies),
+    ("every_call_of_the_set_up_fails_closed", injected_errors),
+    ("refused_clone_falls_back_to_fork", fallback),
+    ("shared_child_is_raw_calls_only", disassembly),
     ("plans_refuse_what_is_not_there", refused_plans),
 ];
 
@@ -120,7 +127,7 @@ impl Bench {
     fn new() -> Self {
         let host = Host::found().unwrap();
         Self {
-            launcher: Launcher::new().unwrap(),
+            launcher: Launcher::new(1024).unwrap(),
             host,
             settled: Vec::new(),
             next_key: 0,
@@ -133,6 +140,14 @@ impl Bench {
             return false;
         }
         self.skipped = Some("needs root");
+        true
+    }
+
+    fn skip_unless_strace(&mut self) -> bool {
+        if std::fs::exists("/usr/bin/strace").unwrap() {
+            return false;
+        }
+        self.skipped = Some("needs strace");
         true
     }
 
@@ -152,14 +167,8 @@ impl Bench {
         self.next_key += 1;
         let key = self.next_key;
         let connection = Connection {
-            socket: server.as_fd(),
             stderr: stderr.map(AsFd::as_fd),
-            peer: facts.peer.as_ref(),
-            local: &facts.local,
-            id: "c0ffee",
-            cookie: facts.cookie,
-            concurrency: facts.concurrency,
-            proxied_from: facts.proxied_from.as_ref(),
+            ..facts.connection(server.as_fd())
         };
         let Launched { pid, pidfd } = self
             .launcher
@@ -234,7 +243,8 @@ impl Bench {
             Err(nix::errno::Errno::ECHILD)
         );
         assert_eq!(std::fs::read_dir("/proc/self/task").unwrap().count(), 1);
-        assert_eq!(self.launcher.fallback_note(), None);
+        let refused = std::env::var_os(EXPECT_FALLBACK).is_some();
+        assert_eq!(self.launcher.fallback_note().is_some(), refused);
     }
 
     /// After a failed test: what it left must not fail the next one too.
@@ -267,6 +277,21 @@ impl Default for Facts {
             cookie: 77,
             concurrency: 3,
             proxied_from: None,
+        }
+    }
+}
+
+impl Facts {
+    fn connection<'a>(&'a self, socket: BorrowedFd<'a>) -> Connection<'a> {
+        Connection {
+            socket,
+            stderr: None,
+            peer: self.peer.as_ref(),
+            local: &self.local,
+            id: "c0ffee",
+            cookie: self.cookie,
+            concurrency: self.concurrency,
+            proxied_from: self.proxied_from.as_ref(),
         }
     }
 }
@@ -813,16 +838,7 @@ fn share(bench: &mut Bench) {
     assert!(!bench.launcher.has_room(&plan));
     let (_client, server) = UnixStream::pair().unwrap();
     let facts = Facts::default();
-    let connection = Connection {
-        socket: server.as_fd(),
-        stderr: None,
-        peer: None,
-        local: &facts.local,
-        id: "",
-        cookie: 0,
-        concurrency: 0,
-        proxied_from: None,
-    };
+    let connection = facts.connection(server.as_fd());
     let refused = bench
         .launcher
         .launch(&plan, &connection, 0, Instant::now())
@@ -956,6 +972,258 @@ fn low_copies(bench: &mut Bench) {
     reap(&child);
 }
 
+/// For each system call between clone and exec: an error in it means that nothing runs, that the client sees EOF, and
+/// that the launch is told as failed. Which calls there are is seen in a control run.
+fn injected_errors(bench: &mut Bench) {
+    if bench.skip_unless_root() || bench.skip_unless_strace() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("stderr");
+    std::fs::write(&log, "").unwrap();
+    for path in [dir.path(), &log] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let full = |private: bool, uid: u32| {
+        let mut service = sh("echo ran");
+        let process = &mut service.process;
+        process.identity = Some(user(uid, 54321, vec![7]));
+        process.root_directory = Some("/".into());
+        process.nice = 3;
+        process.oom_score_adj = private.then_some(300);
+        process.stderr = Stderr::File(log.to_str().unwrap().into());
+        process.sandbox.preset = Preset::Basic;
+        process.sandbox.capabilities = if uid == 0 { vec![] } else { vec![10] };
+        process.limits = [Resource::Core, Resource::OpenFiles, Resource::Processes]
+            .map(|resource| Limit {
+                resource,
+                value: Some(99),
+            })
+            .into();
+        service
+    };
+    for (private, uid, only) in [
+        (false, 12345, None),
+        (true, 12345, None),
+        (false, 0, Some("prctl")),
+    ] {
+        let plan = bench.plan(&full(private, uid));
+        let calls = traced_calls(bench, &plan);
+        assert!(calls.len() > 20, "{calls:?}");
+        let mut counts = std::collections::BTreeMap::new();
+        for (at, call) in calls.iter().enumerate() {
+            let when: &mut u32 = counts.entry(call.clone()).or_default();
+            *when += 1;
+            // These cannot fail, or their failure is no reason to refuse: the log learns of the child later.
+            if ["umask", "gettid", "set_robust_list"].contains(&call.as_str())
+                || only.is_some_and(|only| only != call || *when > 2)
+            {
+                continue;
+            }
+            // The second change of the user must fail: it tries to become root again.
+            let error = ["EPERM", "EAGAIN", "ENOMEM"][at % 3];
+            let effect = if call == "setresuid" && *when == 2 {
+                "retval=0".to_owned()
+            } else {
+                format!("error={error}")
+            };
+            let trace = Trace::attach(
+                bench,
+                &[
+                    &format!("--trace={call}"),
+                    &format!("--inject={call}:{effect}:when={when}"),
+                ],
+            );
+            // Other calls of the daemon may be hit first.
+            let told = (0..4).find_map(|_| launch_traced(bench, &plan));
+            trace.detach(bench);
+            let (step, errno) = told.unwrap_or_else(|| panic!("{call} {when}: no child failed"));
+            let wanted = match effect.as_str() {
+                "error=EAGAIN" => libc::EAGAIN,
+                "error=ENOMEM" => libc::ENOMEM,
+                _ => libc::EPERM,
+            };
+            assert_eq!(errno, wanted, "{call} {when}: {step}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
+}
+
+/// One launch under injection: the step and the error that its child told. `None` when the daemon could not make the
+/// child. Nothing may run.
+fn launch_traced(bench: &mut Bench, plan: &Rc<Plan>) -> Option<(Step, i32)> {
+    let (mut client, server) = UnixStream::pair().unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    bench.next_key += 1;
+    let key = bench.next_key;
+    let facts = Facts::default();
+    let connection = facts.connection(server.as_fd());
+    let made = bench
+        .launcher
+        .launch(plan, &connection, key, Instant::now());
+    drop(server);
+    let outcome = made.as_ref().ok().map(|_| bench.settle(key));
+    until(bench, |bench| bench.launcher.in_flight() == 0);
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "", "the program ran");
+    waitid(Id::PIDFd(made.ok()?.pidfd.as_fd()), WaitPidFlag::WEXITED).unwrap();
+    match outcome {
+        Some(Outcome::Failed { step, errno }) => Some((step, errno)),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The names of the calls that a child makes before its program, its last try to be root included.
+fn traced_calls(bench: &mut Bench, plan: &Rc<Plan>) -> Vec<String> {
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let trace = Trace::attach(bench, &[&format!("--output={}", output.path().display())]);
+    let child = bench.launch(plan);
+    let pid = format!("{} ", child.pid);
+    assert_eq!(bench.finish(child).0, "ran\n");
+    trace.detach(bench);
+    let text = std::fs::read_to_string(output.path()).unwrap();
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(&pid)?.trim_start().split_once('('))
+        .map(|(name, _)| name.to_owned());
+    let mut calls = Vec::new();
+    for name in names.filter(|name| !name.starts_with(['<', '+', '-'])) {
+        calls.push(name);
+        if calls.last().is_some_and(|name| name == "execve") {
+            break;
+        }
+    }
+    assert_eq!(calls.last().map(String::as_str), Some("execve"), "{text}");
+    calls
+}
+
+/// strace on this process and its children.
+struct Trace(Child);
+
+impl Trace {
+    fn attach(bench: &mut Bench, options: &[&str]) -> Self {
+        let own = std::process::id().to_string();
+        let mut command = vec!["/usr/bin/strace", "--follow-forks", "--attach", &own];
+        command.extend(options);
+        let plan = bench.plan(&service(&command));
+        let child = bench.launch(&plan);
+        assert_eq!(bench.settle(child.key), Outcome::Started);
+        // This process's calls are counted apart from the child's. Its own closes must not be the ones that are hit.
+        if options.contains(&"--trace=close") {
+            until(bench, |_| {
+                nix::unistd::close(i32::MAX) != Err(nix::errno::Errno::EBADF)
+            });
+        } else {
+            until(bench, |_| tracer() != "0");
+        }
+        Self(child)
+    }
+
+    fn detach(self, bench: &mut Bench) {
+        signal(&self.0, Signal::SIGTERM);
+        reap(&self.0);
+        until(bench, |_| tracer() == "0");
+    }
+}
+
+/// The pid of our tracer, 0 for none. The injected error may hit this very look.
+fn tracer() -> String {
+    std::fs::read_to_string("/proc/self/status")
+        .map_or_else(|_| "?".into(), |status| field(&status, "TracerPid"))
+}
+
+/// The first clone of a process is refused: everything is forked from then on, and said once.
+fn fallback(bench: &mut Bench) {
+    if bench.skip_unless_strace() {
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    for error in ["EPERM", "EINVAL", "ENOSYS"] {
+        let inject = format!("--inject=clone:error={error}:when=1");
+        let mut service = service(&[
+            "/usr/bin/strace",
+            "--trace=clone",
+            &inject,
+            own.to_str().unwrap(),
+            "cat_",
+            "builtin",
+            "missing",
+        ]);
+        service.process.env = vec![(EXPECT_FALLBACK.into(), "1".into())];
+        let text = bench.script(&service);
+        assert!(text.contains("0 of 4 failed"), "{text}");
+    }
+}
+
+/// From its entry on, the code of a child that shares memory uses no thread-local and calls nothing but itself.
+fn disassembly(bench: &mut Bench) {
+    if cfg!(debug_assertions) || cfg!(not(target_arch = "x86_64")) {
+        bench.skipped = Some("needs an optimized build for x86_64 (cargo test --release)");
+        return;
+    }
+    if !std::fs::exists("/usr/bin/objdump").unwrap() {
+        bench.skipped = Some("needs objdump");
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let text = bench.script(&service(&[
+        "/usr/bin/objdump",
+        "--disassemble",
+        "--no-show-raw-insn",
+        own.to_str().unwrap(),
+    ]));
+    let mut functions = std::collections::HashMap::new();
+    for block in text.split("\n\n") {
+        if let Some((_, rest)) = block.trim_start().split_once('<')
+            && let Some((name, code)) = rest.split_once(">:\n")
+        {
+            functions.insert(name, code);
+        }
+    }
+    let entry = *functions
+        .keys()
+        .find(|name| name.contains("launch5child7program"))
+        .unwrap();
+    let (mut seen, mut next, mut calls) = (vec![entry], vec![entry], 0);
+    while let Some(name) = next.pop() {
+        assert!(name.contains("6launch5child"), "{name} is reached");
+        for line in functions[name].lines() {
+            assert!(!line.contains("%fs"), "a thread-local in {name}: {line}");
+            calls += usize::from(line.contains("syscall"));
+            let Some((_, instruction)) = line.split_once('\t') else {
+                continue;
+            };
+            if instruction.starts_with("call") || instruction.starts_with('j') {
+                assert!(
+                    !instruction.contains('*'),
+                    "an indirect call in {name}: {line}"
+                );
+                // `<name+0x12>` is a place inside a function, `<name>` its start.
+                let target = instruction
+                    .split_once('<')
+                    .unwrap()
+                    .1
+                    .trim_end()
+                    .trim_end_matches('>');
+                let target = target.split('+').next().unwrap();
+                let target = *functions.get_key_value(target).unwrap().0;
+                if !seen.contains(&target) {
+                    seen.push(target);
+                    next.push(target);
+                }
+            }
+        }
+    }
+    assert!(
+        calls > 25,
+        "only {calls} system calls found: is this the child?"
+    );
+}
+
 fn refused_plans(bench: &mut Bench) {
     type Break = fn(&mut Service);
     let cases: &[(Break, &str)] = &[
@@ -1009,11 +1277,11 @@ fn until(bench: &mut Bench, mut done: impl FnMut(&mut Bench) -> bool) {
 }
 
 fn kill(child: &Child) {
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(child.pid),
-        nix::sys::signal::Signal::SIGKILL,
-    )
-    .unwrap();
+    signal(child, Signal::SIGKILL);
+}
+
+fn signal(child: &Child, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.pid), signal).unwrap();
 }
 
 fn descriptors() -> usize {

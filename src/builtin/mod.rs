@@ -7,14 +7,17 @@
 //! A new built-in is one file and one row in [`TABLE`].
 
 mod chargen;
+mod datagram;
 mod daytime;
 mod discard;
 mod echo;
+mod guard;
 mod process;
 mod time;
 
 use std::time::SystemTime;
 
+pub use datagram::serve_datagrams;
 pub use process::serve;
 
 use crate::service::BuiltinKind;

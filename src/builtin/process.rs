@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Next, Stream, entry};
 use crate::service::Builtin;
-use crate::sys::stream;
+use crate::sys::{poll, stream};
 
 /// Serves the client on the blocking stream socket `fd` until its end. Returns the exit status of the process: 0 also when
 /// the client went away, 74 (EX_IOERR) for any other failure of the socket, 70 (EX_SOFTWARE) for a built-in that this
@@ -83,7 +83,7 @@ fn linger(fd: RawFd, buffer: &mut [u8]) -> io::Result<()> {
     stream::end_sending(fd)?;
     let deadline = Instant::now() + LINGER;
     let mut left = LINGER_BYTES;
-    while left > 0 && stream::wait_readable(fd, deadline) {
+    while left > 0 && poll::wait_readable(fd, Some(deadline)) {
         match stream::receive(fd, buffer)? {
             0 => break,
             length => left = left.saturating_sub(length),
@@ -182,6 +182,20 @@ mod tests {
         let round = 95 * 74;
         assert!(text.starts_with(b" !\"#"));
         assert!(text[..text.len() - round] == text[round..]);
+        drop(client);
+        assert_eq!(server.join().unwrap(), 0);
+    }
+
+    #[test]
+    fn chargen_throws_away_what_a_client_says() {
+        let (mut client, server) = connected(BuiltinKind::Chargen);
+        let mut writer = client.try_clone().unwrap();
+        let talking = thread::spawn(move || writer.write_all(&pattern(16_000_000)).is_ok());
+        let mut text = vec![0; 65_536];
+        while !talking.is_finished() {
+            client.read_exact(&mut text).unwrap();
+        }
+        assert!(talking.join().unwrap());
         drop(client);
         assert_eq!(server.join().unwrap(), 0);
     }

@@ -54,8 +54,9 @@ fn become_daemon(
     // Before anything is changed: what children get back is what was found.
     let mut host = launch::Host::found()?;
     signals::block_all_and_reset()?;
+    let open_files = start::raise_open_files()?;
     let ready_fd = ready_fd
-        .map(start::take_over)
+        .map(|fd| start::take_over(fd, start::floor(open_files)))
         .transpose()
         .map_err(|error| {
             io::Error::other(format!(
@@ -70,7 +71,6 @@ fn become_daemon(
     )?;
     host.environment = start::take_environment();
     start::settle()?;
-    let open_files = start::raise_open_files()?;
     Ok(Start {
         source,
         ready_fd,

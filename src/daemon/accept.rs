@@ -85,7 +85,10 @@ impl Daemon {
     /// What keeps `service` from taking a connection now.
     fn obstacle(&self, service: ServiceKey, now: Instant) -> Option<Obstacle> {
         let live = self.services.get(service)?;
-        if live.gate.is_full() || live.paused_until.is_some_and(|until| until > now) {
+        if live.gate.is_full()
+            || live.held_off
+            || live.paused_until.is_some_and(|until| until > now)
+        {
             Some(Obstacle::Service)
         } else if self.house.is_full() || !self.launcher.has_room(&live.plan) {
             Some(Obstacle::Daemon)
@@ -336,7 +339,7 @@ impl Daemon {
         };
         live.children += 1;
         live.counters.served += 1;
-        live.counters.last = Some(child.peer.clone());
+        live.counters.last = Some((child.peer.clone(), child.started));
         if live.service.log.start {
             let (name, id) = (&live.service.name, child.id.as_str());
             let event = Event::Start {

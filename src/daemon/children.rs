@@ -12,6 +12,7 @@ use super::{Daemon, Phase, Timer};
 use crate::event::Event;
 use crate::launch::Outcome;
 use crate::service::{LogLevel, Peer};
+use crate::sys::errno;
 use crate::sys::process::{self, Dead, Kill};
 
 /// Sweeps for orphans are at least this far apart.
@@ -77,6 +78,7 @@ impl Daemon {
         let Some(live) = self.services.get_mut(service) else {
             return;
         };
+        live.failure = None;
         if live.back_off.succeeded() {
             Self::tell(
                 &mut self.log,
@@ -102,6 +104,7 @@ impl Daemon {
             return;
         };
         live.counters.failed += 1;
+        live.failure = Some(format!("{step}: {}", errno::describe(errno)));
         let name = &live.service.name;
         let event = Event::LaunchFailed {
             service: name,
@@ -226,6 +229,14 @@ impl Daemon {
         {
             self.close_output(key);
             self.services.remove(key);
+        }
+    }
+
+    /// Tells one child to end.
+    pub(super) fn end_child(&mut self, key: ChildKey, reason: &'static str, kill: Kill) {
+        if let Some(child) = self.children.get_mut(key) {
+            child.reason.get_or_insert(reason);
+            signal_tree(child, kill);
         }
     }
 

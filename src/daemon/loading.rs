@@ -54,10 +54,10 @@ impl Source {
     /// Loads, and words the report.
     fn load(&self, color: bool) -> Loaded {
         let loaded = self.load_report();
-        let report = loaded.report.render(Format::Human { color });
         Loaded {
             table: loaded.table,
-            report,
+            report: loaded.report.render(Format::Human { color }),
+            brief: loaded.report.render(Format::Short),
             embedded: loaded.embedded,
         }
     }

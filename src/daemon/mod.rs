@@ -8,6 +8,7 @@
 
 mod accept;
 mod children;
+mod control;
 mod id;
 mod listeners;
 mod loading;
@@ -16,11 +17,14 @@ mod reload;
 mod signals;
 mod start;
 mod state;
+mod status;
 mod timers;
 mod token;
+mod verbs;
 
 use std::collections::HashMap;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
@@ -29,13 +33,15 @@ use crate::admission::House;
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
-use crate::service::{LogLevel, Settings};
+use crate::service::{LogLevel, Service, Settings};
 use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
+use control::Control;
 use id::ConnectionIds;
 use reload::Loading;
 use state::{Child, Listener, LiveService};
+use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, ListenerKey, ServiceKey, Token};
 
@@ -62,6 +68,12 @@ pub struct Daemon {
     waiting: Vec<ListenerKey>,
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
+    control: Control,
+    /// All services of the table in force, disabled ones too, in its order.
+    table: Vec<Rc<Service>>,
+    files: Files,
+    /// The longest turn so far.
+    longest_turn: Duration,
     phase: Phase,
     /// A sweep for orphans is set.
     orphans_due: bool,
@@ -89,7 +101,9 @@ impl Daemon {
         let mut wanted = self.log.flush(Instant::now());
         while !self.is_done() {
             let ready = self.poller.wait(self.timeout(wanted))?;
-            self.turn(ready, Instant::now());
+            let began = Instant::now();
+            self.turn(ready, began);
+            self.longest_turn = self.longest_turn.max(began.elapsed());
             wanted = self.log.flush(Instant::now());
         }
         self.tell_end();
@@ -117,6 +131,8 @@ impl Daemon {
                 Some(Token::Signals) => self.on_signals(now),
                 Some(Token::Loading) => self.on_loaded(now),
                 Some(Token::Output(key)) => self.on_output(key, now),
+                Some(Token::Control) => self.on_control(now),
+                Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
             }
         }
@@ -129,6 +145,7 @@ impl Daemon {
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
+            Timer::Control(key) => self.on_control_deadline(key, now),
             Timer::Orphans => self.reap_orphans(now),
         }
     }

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::loading::LoadChild;
 use super::state::{BackOff, Counters, LiveService};
-use super::token::{ListenerKey, ServiceKey, Token};
+use super::status::Files;
+use super::token::{ControlKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::Gate;
+use crate::control::{Answer, Diff};
 use crate::event::Event;
 use crate::handover::Loaded;
 use crate::launch::Plan;
@@ -24,12 +26,15 @@ use crate::sys::poller::Interest;
 /// A load may take this long; then the old table stays.
 const LOAD_AT_MOST: Duration = Duration::from_secs(30);
 
-/// A load in progress, and whether another was asked for meanwhile.
+/// A load in progress.
 #[derive(Debug)]
 pub(super) struct Loading {
     child: LoadChild,
-    again: bool,
     started: Instant,
+    /// Control clients that wait for its end.
+    clients: Vec<ControlKey>,
+    /// Another was asked for meanwhile, by these clients: the files may have changed since this one read them.
+    again: Option<Vec<ControlKey>>,
 }
 
 /// What a reload will do, all of it possible.
@@ -83,15 +88,19 @@ impl Stock {
 }
 
 impl Daemon {
-    /// HUP: reads the table again.
-    pub(super) fn start_loading(&mut self, now: Instant) {
+    /// Reads the table again: for HUP, or for a control client that waits for the end.
+    pub(super) fn start_loading(&mut self, now: Instant, client: Option<ControlKey>) {
         if self.phase != Phase::Serving {
-            return;
+            return self.answer_all(client, &Answer::Error("the daemon is ending".to_owned()));
         }
         if let Some(loading) = self.loading.as_mut() {
-            loading.again = true;
+            loading.again.get_or_insert_default().extend(client);
             return;
         }
+        self.start_load_child(now, client.into_iter().collect());
+    }
+
+    fn start_load_child(&mut self, now: Instant, clients: Vec<ControlKey>) {
         if let Ok(monotonic) = sd_notify::NotifyState::monotonic_usec_now() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading, monotonic]);
         }
@@ -104,27 +113,29 @@ impl Daemon {
             Ok(child) => {
                 self.loading = Some(Loading {
                     child,
-                    again: false,
                     started: now,
+                    clients,
+                    again: None,
                 });
                 self.timers.set(now + LOAD_AT_MOST, Timer::Loading);
             }
-            Err(error) => self.reload_failed(&format!("the load child cannot be made: {error}")),
+            Err(error) => {
+                let problem = format!("the load child cannot be made: {error}");
+                self.end_reload(Err(problem), clients);
+            }
         }
     }
 
     pub(super) fn on_load_overdue(&mut self, now: Instant) {
-        if self
-            .loading
-            .as_ref()
-            .is_some_and(|loading| now.duration_since(loading.started) >= LOAD_AT_MOST)
+        let overdue = |loading: &Loading| now.duration_since(loading.started) >= LOAD_AT_MOST;
+        if self.loading.as_ref().is_some_and(overdue)
             && let Some(loading) = self.loading.take()
         {
             self.poller.remove(&loading.child);
             loading.child.abandon();
-            self.reload_failed(
-                "reading the table took over 30 s, is a directory service or file system stuck?",
-            );
+            let problem =
+                "reading the table took over 30 s: is a directory service or file system stuck?";
+            self.end_reload(Err(problem.to_owned()), loading.clients);
         }
     }
 
@@ -133,38 +144,66 @@ impl Daemon {
             return;
         };
         self.poller.remove(&loading.child);
-        let again = loading.again;
-        match loading.child.finish() {
-            Ok(loaded) => self.on_table(loaded),
-            Err(error) => self.reload_failed(&error.to_string()),
-        }
-        if again {
-            self.start_loading(now);
+        let result = match loading.child.finish() {
+            Ok(loaded) => self.adopt(loaded),
+            Err(error) => Err(error.to_string()),
+        };
+        self.end_reload(result, loading.clients);
+        if let Some(clients) = loading.again {
+            self.start_load_child(now, clients);
         }
     }
 
-    fn on_table(&mut self, loaded: Loaded) {
+    /// Tells everybody how a reload went.
+    fn end_reload(&mut self, result: Result<Diff, String>, clients: Vec<ControlKey>) {
+        let answer = match result {
+            Ok(diff) => {
+                self.log.write(
+                    &Event::Reloaded {
+                        added: diff.added.len(),
+                        changed: diff.changed.len(),
+                        removed: diff.removed.len(),
+                        kept: diff.kept,
+                    },
+                    None,
+                );
+                Answer::Reloaded(diff)
+            }
+            Err(problem) => {
+                let first = problem.lines().next().unwrap_or_default();
+                let text = format!("reload refused, the old table stays in force: {first}");
+                self.note(LogLevel::Error, None, &text);
+                Answer::Rejected(problem)
+            }
+        };
+        self.answer_all(clients, &answer);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn answer_all(&mut self, clients: impl IntoIterator<Item = ControlKey>, answer: &Answer) {
+        for client in clients {
+            self.answer_control_client(client, answer);
+        }
+    }
+
+    /// Puts a loaded table in force, or says why not.
+    fn adopt(&mut self, loaded: Loaded) -> Result<Diff, String> {
         let level = if loaded.table.is_some() {
             LogLevel::Warning
         } else {
             LogLevel::Error
         };
-        for line in loaded.report.lines().filter(|line| !line.trim().is_empty()) {
+        for line in loaded.brief.lines() {
             self.note(level, None, line);
         }
         let Some(table) = loaded.table else {
-            return self.reload_failed("the table has errors");
+            return Err(loaded.report);
         };
-        match self.prepare(&table) {
-            Ok(change) => self.commit(change, table),
-            Err(problem) => self.reload_failed(&problem),
-        }
-    }
-
-    fn reload_failed(&mut self, problem: &str) {
-        let text = format!("reload refused, the old table stays in force: {problem}");
-        self.note(LogLevel::Error, None, &text);
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let change = self.prepare(&table)?;
+        Ok(Diff {
+            report: loaded.report,
+            ..self.commit(change, table)
+        })
     }
 
     /// Does everything that can fail, and changes nothing that serves. Where a new socket wants the place of one that
@@ -263,15 +302,15 @@ impl Daemon {
     }
 
     /// Puts the new table in force. Nothing here can fail.
-    fn commit(&mut self, change: Change, table: Table) {
+    fn commit(&mut self, change: Change, table: Table) -> Diff {
         let mut names = HashMap::with_capacity(change.services.len());
-        let mut count = Counts::default();
+        let mut diff = Diff::default();
         let mut opened = Vec::new();
         for key in change.closing {
             self.close_listener(key);
         }
         for planned in change.services {
-            let Some(key) = self.enter(&planned.service, planned.plan, &mut count) else {
+            let Some(key) = self.enter(&planned.service, planned.plan, &mut diff) else {
                 continue;
             };
             for listener in planned.kept {
@@ -284,32 +323,20 @@ impl Daemon {
             self.add_listener(key, socket);
         }
         for key in std::mem::replace(&mut self.names, names).into_values() {
-            count.removed += 1;
             if let Some(live) = self.services.get_mut(key) {
                 live.removed = true;
+                diff.removed.push(live.service.name.clone());
             }
             self.forget_if_gone(key);
         }
         self.log.reopen(&table.settings);
         self.settings = table.settings;
+        self.files = Files::look(&table.files);
+        self.table = table.services;
         self.set_budget();
-        let Counts {
-            added,
-            changed,
-            removed,
-            kept,
-        } = count;
-        self.log.write(
-            &Event::Reloaded {
-                added,
-                changed,
-                removed,
-                kept,
-            },
-            None,
-        );
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.open_control();
         self.wake_all();
+        diff
     }
 
     /// The place of a service of the new table. A plan is only left out for one that is there.
@@ -317,20 +344,20 @@ impl Daemon {
         &mut self,
         service: &Rc<Service>,
         plan: Option<Rc<Plan>>,
-        count: &mut Counts,
+        diff: &mut Diff,
     ) -> Option<ServiceKey> {
         match (self.names.remove(&service.name), plan) {
             (Some(key), None) => {
-                count.kept += 1;
+                diff.kept += 1;
                 Some(key)
             }
             (Some(key), Some(plan)) => {
-                count.changed += 1;
+                diff.changed.push(service.name.clone());
                 self.change_service(key, service, plan);
                 Some(key)
             }
             (None, Some(plan)) => {
-                count.added += 1;
+                diff.added.push(service.name.clone());
                 Some(self.services.insert(new_service(service, plan)))
             }
             (None, None) => None,
@@ -383,15 +410,6 @@ impl Daemon {
     }
 }
 
-/// What the Reloaded event tells.
-#[derive(Default)]
-struct Counts {
-    added: usize,
-    changed: usize,
-    removed: usize,
-    kept: usize,
-}
-
 /// A service that has just come into the table.
 pub(super) fn new_service(service: &Rc<Service>, plan: Rc<Plan>) -> LiveService {
     LiveService {
@@ -403,6 +421,9 @@ pub(super) fn new_service(service: &Rc<Service>, plan: Rc<Plan>) -> LiveService 
         children: 0,
         back_off: BackOff::default(),
         paused_until: None,
+        held_off: false,
+        draining: false,
+        failure: None,
         output: None,
         counters: Counters::default(),
         removed: false,

@@ -14,7 +14,7 @@ impl Daemon {
         while let Some(signal) = self.signals.read() {
             match signal {
                 Caught::Stop => self.on_stop(now),
-                Caught::Reload => self.start_loading(now),
+                Caught::Reload => self.start_loading(now, None),
                 Caught::Report => self.report(now),
                 Caught::Upgrade => {
                     self.note(

@@ -10,13 +10,15 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::SlotMap;
 
+use super::control::Control;
 use super::id::ConnectionIds;
 use super::loading::{LoadChild, Source};
 use super::reload::new_service;
+use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
 use super::{Daemon, Phase};
@@ -94,7 +96,10 @@ impl Start {
             daemon.log.flush(Instant::now());
             return Ok(Outcome::NothingBound);
         }
+        daemon.table.clone_from(&table.services);
+        daemon.files = Files::look(&table.files);
         daemon.set_budget();
+        daemon.open_control();
         daemon.tell_ready(ready_fd, pid_file.as_deref());
         daemon.run()?;
         if let Some(path) = pid_file {
@@ -146,7 +151,7 @@ impl Start {
             poller,
             signals,
             log: Log::open(&settings),
-            launcher: Launcher::new()?,
+            launcher: Launcher::new(self.open_files)?,
             host: self.host,
             settings,
             source: self.source,
@@ -160,6 +165,10 @@ impl Start {
             waiting: Vec::new(),
             exhausted: None,
             loading: None,
+            control: Control::default(),
+            table: Vec::new(),
+            files: Files::look(&[]),
+            longest_turn: Duration::ZERO,
             phase: Phase::Serving,
             orphans_due: false,
             orphans_swept: None,
@@ -205,7 +214,12 @@ impl Daemon {
 
     /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection).
     pub(super) fn set_budget(&mut self) {
-        let open = self.listeners.len() as u64 + 2 * self.services.len() as u64 + 64 + RESERVE;
+        let reserve = RESERVE.min(self.open_files / 8);
+        let floor = start::floor(self.open_files).unsigned_abs();
+        let open = self.listeners.len() as u64
+            + 2 * self.services.len() as u64
+            + u64::from(floor)
+            + reserve;
         let room = u32::try_from(self.open_files.saturating_sub(open) / 2).unwrap_or(u32::MAX);
         let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
         let max = self

@@ -25,6 +25,11 @@ pub(super) struct LiveService {
     pub children: u32,
     pub back_off: BackOff,
     pub paused_until: Option<Instant>,
+    /// Paused or drained by command.
+    pub held_off: bool,
+    pub draining: bool,
+    /// Why its program did not start the last time.
+    pub failure: Option<String>,
     pub output: Option<Output>,
     pub counters: Counters,
     /// True after a reload without it: it goes when its last child has gone.
@@ -37,7 +42,7 @@ pub(super) struct Counters {
     pub served: u64,
     pub refused: u64,
     pub failed: u64,
-    pub last: Option<Peer>,
+    pub last: super::status::Last,
 }
 
 /// The growing pause of a service whose program does not start (reliability P4).

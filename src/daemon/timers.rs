@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::token::{ListenerKey, ServiceKey};
+use super::token::{ControlKey, ListenerKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Shutdown,
     /// A load has taken too long.
     Loading,
+    /// A control client has had its time.
+    Control(ControlKey),
     /// Orphans may be reaped again.
     Orphans,
 }

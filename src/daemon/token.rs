@@ -11,6 +11,8 @@ new_key_type! {
     pub struct ListenerKey;
     /// A live child.
     pub struct ChildKey;
+    /// A client of the control socket.
+    pub struct ControlKey;
 }
 
 /// The subject of an event.
@@ -26,6 +28,10 @@ pub(super) enum Token {
     Child(ChildKey),
     /// A service's programs wrote to their stderr.
     Output(ServiceKey),
+    /// Control clients are waiting.
+    Control,
+    /// A control client sent something, or takes more.
+    ControlClient(ControlKey),
 }
 
 /// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^28.
@@ -41,6 +47,8 @@ impl Token {
             Self::Listener(key) => (3, key.data().as_ffi()),
             Self::Child(key) => (4, key.data().as_ffi()),
             Self::Output(key) => (5, key.data().as_ffi()),
+            Self::Control => (6, 0),
+            Self::ControlClient(key) => (7, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -54,6 +62,8 @@ impl Token {
             3 => Some(Self::Listener(key.into())),
             4 => Some(Self::Child(key.into())),
             5 => Some(Self::Output(key.into())),
+            6 => Some(Self::Control),
+            7 => Some(Self::ControlClient(key.into())),
             _ => None,
         }
     }
@@ -69,6 +79,7 @@ mod tests {
         let mut listeners = SlotMap::<ListenerKey, ()>::with_key();
         let mut children = SlotMap::<ChildKey, ()>::with_key();
         let mut services = SlotMap::<ServiceKey, ()>::with_key();
+        let mut clients = SlotMap::<ControlKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -78,6 +89,8 @@ mod tests {
                 Token::Listener(listeners.insert(())),
                 Token::Child(children.insert(())),
                 Token::Output(services.insert(())),
+                Token::Control,
+                Token::ControlClient(clients.insert(())),
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

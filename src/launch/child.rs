@@ -9,137 +9,33 @@
     reason = "the child that shares memory: raw system calls only"
 )]
 
-use std::ffi::{c_char, c_void};
-use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ffi::c_void;
+use std::sync::atomic::Ordering;
 
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
+use super::orders::{FAILED, Orders, Record, Steps};
 use super::step::Step;
-
-/// The words that parent and child share, in memory that stays shared even when the rest is private.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(super) struct Record {
-    /// Not 0 from before the clone until the kernel says that the child has left this memory (see [`Record::left`]).
-    pub(super) tid: AtomicU32,
-    /// The step in hand, with [`FAILED`] or [`STARTED`].
-    pub(super) stage: AtomicU32,
-    /// Why the step failed.
-    pub(super) errno: AtomicU32,
-}
-
-/// The step in hand failed, the child is exiting.
-pub(super) const FAILED: u32 = 1 << 8;
-/// The set-up is done and the built-in runs.
-pub(super) const STARTED: u32 = 1 << 9;
-
-impl Record {
-    /// True when the child needs neither its record nor its slot any more: it has executed its program or is dead.
-    pub(super) fn left(&self) -> bool {
-        let word = self.tid.load(Ordering::Acquire);
-        // Shared memory: cleared (CLONE_CHILD_CLEARTID). Private memory: marked, as a robust futex of a dead owner.
-        word == 0 || word & OWNER_DIED != 0
-    }
-}
-
-/// FUTEX_OWNER_DIED.
-const OWNER_DIED: u32 = 0x4000_0000;
-
-/// What every child of a service does the same: points into the memory of the plan, which outlives the launch.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Steps {
-    pub(super) path: *const c_char,
-    /// Null: the root stays.
-    pub(super) root: *const c_char,
-    pub(super) directory: *const c_char,
-    /// Null: oom_score_adj stays.
-    pub(super) oom_text: *const u8,
-    pub(super) oom_length: usize,
-    pub(super) groups: *const u32,
-    pub(super) group_count: usize,
-    pub(super) limits: *const RawLimit,
-    pub(super) limit_count: usize,
-    /// Null: the limit of processes stays.
-    pub(super) processes: *const RawLimit,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) umask: u32,
-    pub(super) nice: i32,
-    /// Bit n - 1: reset signal n.
-    pub(super) ignored: u64,
-    /// Bit n: drop capability n from the bounding set.
-    pub(super) bounding: u64,
-    /// Bit n: keep capability n.
-    pub(super) capabilities: u64,
-    pub(super) set_nice: bool,
-    pub(super) set_identity: bool,
-    pub(super) set_capabilities: bool,
-    pub(super) no_new_privileges: bool,
-    /// The connection goes to fd 3, and fds 0 and 1 to /dev/null.
-    pub(super) listen_fds: bool,
-}
-
-/// A limit as prlimit(2) takes it.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct RawLimit {
-    pub(super) soft: u64,
-    pub(super) hard: u64,
-    pub(super) resource: u32,
-    pub(super) step: Step,
-}
-
-/// What one child does: its own numbers and words.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Orders {
-    pub(super) steps: *const Steps,
-    pub(super) record: *const Record,
-    pub(super) argv: *const *const c_char,
-    pub(super) envp: *const *const c_char,
-    /// Null: fd 2 comes from `stderr`.
-    pub(super) stderr_path: *const c_char,
-    /// Null, or room for the decimal digits of the pid and a NUL.
-    pub(super) listen_pid: *mut u8,
-    /// The low number of the connection.
-    pub(super) connection: i32,
-    /// The low number for fd 2; -1: it stays what it is.
-    pub(super) stderr: i32,
-    /// A low number that is /dev/null.
-    pub(super) null: i32,
-    /// The number after the highest that the child needs.
-    pub(super) above: u32,
-}
-
-impl Orders {
-    /// No orders yet.
-    pub(super) const EMPTY: Self = Self {
-        steps: ptr::null(),
-        record: ptr::null(),
-        argv: ptr::null(),
-        envp: ptr::null(),
-        stderr_path: ptr::null(),
-        listen_pid: ptr::null_mut(),
-        connection: -1,
-        stderr: -1,
-        null: -1,
-        above: 0,
-    };
-}
 
 /// Runs one step: tells which, makes the call, and never comes back if it failed.
 macro_rules! step {
-    ($record:expr, $stage:expr, $($call:tt)+) => {{
-        (*$record).stage.store($stage as u32, Ordering::Release);
-        let answer = raw_syscall!($($call)+);
+    ($child:expr, $step:expr, $call:ident($($argument:expr),*)) => {{
+        $child.record.stage.store($step as u32, Ordering::Release);
+        let answer = raw_syscall!(Sysno::$call $(, $argument)*);
         if answer > MAX_ANSWER {
-            fail($record, $stage as u32, answer.wrapping_neg() as u32)
+            $child.fail($step, answer.wrapping_neg() as u32)
         }
         answer
     }};
+}
+
+/// A child at work.
+#[derive(Clone, Copy)]
+struct Child<'a> {
+    record: &'a Record,
+    orders: &'a Orders,
+    steps: &'a Steps,
 }
 
 /// Entry of a child that shares memory.
@@ -158,320 +54,25 @@ pub(super) unsafe extern "C" fn program(orders: *const c_void) -> ! {
 /// Every step before the program, in the order of the design. Comes back only if all of them succeeded.
 ///
 /// # Safety
-/// Called in a fresh child, with every signal blocked; `orders` and all it points to stay valid and unchanged until
+/// Called in a fresh child, with every signal blocked; `orders` and all it points to are valid and stay unchanged until
 /// the child has left.
-#[expect(
-    clippy::too_many_lines,
-    reason = "a straight line, to be read from top to bottom"
-)]
 pub(super) unsafe fn set_up(orders: *const Orders) {
-    // SAFETY: the caller promises that the orders, the steps, the record and everything they point to are valid.
-    // Every call names only such memory or this stack.
+    // SAFETY: the caller's promise is all that the steps ask for.
     unsafe {
-        let record = (*orders).record;
-        let steps = (*orders).steps;
-
-        // Until this call the descriptor table is the daemon's own.
-        step!(
-            record,
-            Step::Descriptors,
-            Sysno::close_range,
-            (*orders).above,
-            u32::MAX,
-            libc::CLOSE_RANGE_UNSHARE
-        );
-
-        let connection = (*orders).connection;
-        let stdin = if (*steps).listen_fds {
-            (*orders).null
-        } else {
-            connection
-        };
-        step!(record, Step::Stdio, Sysno::dup3, stdin, 0, 0);
-        step!(record, Step::Stdio, Sysno::dup3, stdin, 1, 0);
-        if (*orders).stderr >= 0 {
-            step!(record, Step::Stdio, Sysno::dup3, (*orders).stderr, 2, 0);
+        let child = Child::new(orders);
+        child.own_descriptors();
+        child.default_signals();
+        child.session_and_limits();
+        child.oom_score();
+        child.root();
+        child.before_identity();
+        if child.steps.set_identity {
+            child.identity();
+            child.verify();
         }
-        if (*steps).listen_fds {
-            step!(record, Step::Stdio, Sysno::dup3, connection, 3, 0);
-            step!(
-                record,
-                Step::CloseOthers,
-                Sysno::close_range,
-                4,
-                u32::MAX,
-                0
-            );
-        } else {
-            // Now, not at exec: a stopped child would keep its neighbours' connections open.
-            step!(
-                record,
-                Step::CloseOthers,
-                Sysno::close_range,
-                3,
-                u32::MAX,
-                0
-            );
-        }
-
-        let mut ignored = (*steps).ignored;
-        while ignored != 0 {
-            let signal = ignored.trailing_zeros() + 1;
-            ignored &= ignored - 1;
-            // All zero is SIG_DFL without flags.
-            let default: [usize; 4] = [0; 4];
-            step!(
-                record,
-                Step::Signals,
-                Sysno::rt_sigaction,
-                signal,
-                default.as_ptr(),
-                0,
-                8
-            );
-        }
-
-        step!(record, Step::Session, Sysno::setsid);
-        raw_syscall!(Sysno::umask, (*steps).umask); // cannot fail
-
-        let mut index = 0;
-        while index < (*steps).limit_count {
-            let limit = (*steps).limits.add(index);
-            step!(
-                record,
-                (*limit).step,
-                Sysno::prlimit64,
-                0,
-                (*limit).resource,
-                limit,
-                0
-            );
-            index += 1;
-        }
-
-        if !(*steps).oom_text.is_null() {
-            let path = c"/proc/self/oom_score_adj".as_ptr();
-            let file = step!(
-                record,
-                Step::OomScore,
-                Sysno::openat,
-                libc::AT_FDCWD,
-                path,
-                libc::O_WRONLY | libc::O_CLOEXEC,
-                0
-            );
-            step!(
-                record,
-                Step::OomScore,
-                Sysno::write,
-                file,
-                (*steps).oom_text,
-                (*steps).oom_length
-            );
-            step!(record, Step::OomScore, Sysno::close, file);
-        }
-
-        if !(*steps).root.is_null() {
-            step!(record, Step::Root, Sysno::chroot, (*steps).root);
-            step!(record, Step::Root, Sysno::chdir, c"/".as_ptr());
-        }
-
-        // Needs CAP_SETPCAP, so before the user changes.
-        let mut bounding = (*steps).bounding;
-        while bounding != 0 {
-            let capability = bounding.trailing_zeros();
-            bounding &= bounding - 1;
-            step!(
-                record,
-                Step::Bounding,
-                Sysno::prctl,
-                libc::PR_CAPBSET_DROP,
-                capability,
-                0,
-                0,
-                0
-            );
-        }
-        if (*steps).capabilities != 0 {
-            step!(
-                record,
-                Step::KeepCapabilities,
-                Sysno::prctl,
-                libc::PR_SET_KEEPCAPS,
-                1,
-                0,
-                0,
-                0
-            );
-        }
-        // Late, because a nice child waits; before the user changes, because less than 0 needs a capability.
-        if (*steps).set_nice {
-            step!(
-                record,
-                Step::Nice,
-                Sysno::setpriority,
-                libc::PRIO_PROCESS,
-                0,
-                (*steps).nice
-            );
-        }
-
-        if (*steps).set_identity {
-            become_user(record, steps);
-        }
-
-        if (*steps).set_capabilities {
-            let low = (*steps).capabilities as u32;
-            let high = ((*steps).capabilities >> 32) as u32;
-            let header: [u32; 2] = [CAPABILITY_VERSION_3, 0];
-            // Effective, permitted, inheritable; low words first.
-            let data: [u32; 6] = [low, low, low, high, high, high];
-            step!(
-                record,
-                Step::Capabilities,
-                Sysno::capset,
-                header.as_ptr(),
-                data.as_ptr()
-            );
-            step!(
-                record,
-                Step::Ambient,
-                Sysno::prctl,
-                libc::PR_CAP_AMBIENT,
-                libc::PR_CAP_AMBIENT_CLEAR_ALL,
-                0,
-                0,
-                0
-            );
-            let mut kept = (*steps).capabilities;
-            while kept != 0 {
-                let capability = kept.trailing_zeros();
-                kept &= kept - 1;
-                step!(
-                    record,
-                    Step::Ambient,
-                    Sysno::prctl,
-                    libc::PR_CAP_AMBIENT,
-                    libc::PR_CAP_AMBIENT_RAISE,
-                    capability,
-                    0,
-                    0
-                );
-            }
-        }
-
-        if !(*steps).processes.is_null() {
-            step!(
-                record,
-                Step::LimitProcesses,
-                Sysno::prlimit64,
-                0,
-                (*(*steps).processes).resource,
-                (*steps).processes,
-                0
-            );
-        }
-        if !(*orders).stderr_path.is_null() {
-            // The lowest free number is 2 then. A FIFO without a reader holds this child, and its slot until the
-            // deadline, but nobody else.
-            step!(record, Step::StderrFile, Sysno::close, 2);
-            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NOCTTY;
-            let file = step!(
-                record,
-                Step::StderrFile,
-                Sysno::openat,
-                libc::AT_FDCWD,
-                (*orders).stderr_path,
-                flags,
-                0o666
-            );
-            if file != 2 {
-                fail(record, Step::StderrFile as u32, libc::EBADF as u32);
-            }
-        }
-        step!(
-            record,
-            Step::WorkingDirectory,
-            Sysno::chdir,
-            (*steps).directory
-        );
-        if (*steps).no_new_privileges {
-            step!(
-                record,
-                Step::NoNewPrivileges,
-                Sysno::prctl,
-                libc::PR_SET_NO_NEW_PRIVS,
-                1,
-                0,
-                0,
-                0
-            );
-        }
-        if !(*orders).listen_pid.is_null() {
-            write_decimal((*orders).listen_pid, raw_syscall!(Sysno::getpid));
-        }
-
-        let nothing: u64 = 0;
-        step!(
-            record,
-            Step::SignalMask,
-            Sysno::rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const nothing,
-            0,
-            8
-        );
-    }
-}
-
-/// Groups, gid, uid; then makes sure that it is so, and that root cannot come back.
-///
-/// # Safety
-/// As [`set_up`].
-unsafe fn become_user(record: *const Record, steps: *const Steps) {
-    // SAFETY: as in `set_up`.
-    unsafe {
-        let (uid, gid) = ((*steps).uid, (*steps).gid);
-        step!(
-            record,
-            Step::Groups,
-            Sysno::setgroups,
-            (*steps).group_count,
-            (*steps).groups
-        );
-        step!(record, Step::Gid, Sysno::setresgid, gid, gid, gid);
-        step!(record, Step::Uid, Sysno::setresuid, uid, uid, uid);
-
-        let (mut real, mut effective, mut saved) = (u32::MAX, u32::MAX, u32::MAX);
-        step!(
-            record,
-            Step::Verify,
-            Sysno::getresgid,
-            &raw mut real,
-            &raw mut effective,
-            &raw mut saved
-        );
-        if real != gid || effective != gid || saved != gid {
-            fail(record, Step::Verify as u32, libc::EPERM as u32);
-        }
-        (real, effective, saved) = (u32::MAX, u32::MAX, u32::MAX);
-        step!(
-            record,
-            Step::Verify,
-            Sysno::getresuid,
-            &raw mut real,
-            &raw mut effective,
-            &raw mut saved
-        );
-        if real != uid || effective != uid || saved != uid {
-            fail(record, Step::Verify as u32, libc::EPERM as u32);
-        }
-        if uid != 0
-            && (*steps).capabilities & (1 << CAP_SETUID) == 0
-            && raw_syscall!(Sysno::setresuid, 0, 0, 0) <= MAX_ANSWER
-        {
-            fail(record, Step::Verify as u32, libc::EPERM as u32);
-        }
+        child.capabilities();
+        child.as_user();
+        child.empty_mask();
     }
 }
 
@@ -482,27 +83,10 @@ unsafe fn become_user(record: *const Record, steps: *const Steps) {
 pub(super) unsafe fn execute(orders: *const Orders) -> ! {
     // SAFETY: as in `set_up`; argv and envp end with a null pointer.
     unsafe {
-        let record = (*orders).record;
-        let path = (*(*orders).steps).path;
-        let answer = step!(
-            record,
-            Step::Exec,
-            Sysno::execve,
-            path,
-            (*orders).argv,
-            (*orders).envp
-        );
-        fail(record, Step::Exec as u32, answer as u32)
-    }
-}
-
-/// Tells the parent and exits. The errno first: the parent reads it when it sees the mark.
-unsafe fn fail(record: *const Record, stage: u32, errno: u32) -> ! {
-    // SAFETY: the record is valid as long as the child has not left.
-    unsafe {
-        (*record).errno.store(errno, Ordering::Relaxed);
-        (*record).stage.store(stage | FAILED, Ordering::Release);
-        exit(127)
+        let child = Child::new(orders);
+        let (argv, envp) = (child.orders.argv, child.orders.envp);
+        let answer = step!(child, Step::Exec, execve(child.steps.path, argv, envp));
+        child.fail(Step::Exec, answer as u32)
     }
 }
 
@@ -510,9 +94,289 @@ unsafe fn fail(record: *const Record, stage: u32, errno: u32) -> ! {
 pub(super) fn exit(status: u8) -> ! {
     loop {
         // SAFETY: ends this process.
+        unsafe { raw_syscall!(Sysno::exit_group, status) };
+    }
+}
+
+// Every method asks for what `set_up` asks for, and makes system calls over such memory and its own stack.
+impl<'a> Child<'a> {
+    unsafe fn new(orders: *const Orders) -> Self {
+        // SAFETY: valid for as long as the child is.
         unsafe {
-            raw_syscall!(Sysno::exit_group, status);
+            let orders: &'a Orders = &*orders;
+            Self {
+                record: &*orders.record,
+                orders,
+                steps: &*orders.steps,
+            }
         }
+    }
+
+    /// Until the first call has come back the descriptor table is the daemon's own.
+    unsafe fn own_descriptors(self) {
+        let Orders {
+            connection,
+            stderr,
+            null,
+            above,
+            ..
+        } = *self.orders;
+        let stdin = if self.steps.listen_fds {
+            null
+        } else {
+            connection
+        };
+        // SAFETY: numbers only.
+        unsafe {
+            let unshare = libc::CLOSE_RANGE_UNSHARE;
+            step!(
+                self,
+                Step::Descriptors,
+                close_range(above, u32::MAX, unshare)
+            );
+            step!(self, Step::Stdio, dup3(stdin, 0, 0));
+            step!(self, Step::Stdio, dup3(stdin, 1, 0));
+            if stderr >= 0 {
+                step!(self, Step::Stdio, dup3(stderr, 2, 0));
+            }
+            // Now, not at exec: a stopped child would keep its neighbours' connections open.
+            if self.steps.listen_fds {
+                step!(self, Step::Stdio, dup3(connection, 3, 0));
+                step!(self, Step::CloseOthers, close_range(4, u32::MAX, 0));
+            } else {
+                step!(self, Step::CloseOthers, close_range(3, u32::MAX, 0));
+            }
+        }
+    }
+
+    /// Exec resets handlers, not what is ignored.
+    unsafe fn default_signals(self) {
+        let mut ignored = self.steps.ignored;
+        while ignored != 0 {
+            let signal = ignored.trailing_zeros() + 1;
+            ignored &= ignored - 1;
+            // All zero is SIG_DFL without flags.
+            let default: [usize; 4] = [0; 4];
+            // SAFETY: reads the kernel's struct sigaction, four words.
+            unsafe {
+                step!(
+                    self,
+                    Step::Signals,
+                    rt_sigaction(signal, default.as_ptr(), 0, 8)
+                )
+            };
+        }
+    }
+
+    unsafe fn session_and_limits(self) {
+        // SAFETY: reads the plan's limits.
+        unsafe {
+            step!(self, Step::Session, setsid());
+            raw_syscall!(Sysno::umask, self.steps.umask); // cannot fail
+            let mut limit = self.steps.limits;
+            while limit != self.steps.limits_end {
+                let (step, resource) = ((*limit).step, (*limit).resource);
+                step!(self, step, prlimit64(0, resource, limit, 0));
+                limit = limit.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Only in memory of its own: the value belongs to the memory.
+    unsafe fn oom_score(self) {
+        let (text, length) = (self.steps.oom_text, self.steps.oom_length);
+        if text.is_null() {
+            return;
+        }
+        let path = c"/proc/self/oom_score_adj".as_ptr();
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        // SAFETY: reads the path and the plan's text.
+        unsafe {
+            let file = step!(self, Step::OomScore, openat(libc::AT_FDCWD, path, flags, 0));
+            step!(self, Step::OomScore, write(file, text, length));
+            step!(self, Step::OomScore, close(file));
+        }
+    }
+
+    unsafe fn root(self) {
+        if !self.steps.root.is_null() {
+            // SAFETY: reads the paths.
+            unsafe {
+                step!(self, Step::Root, chroot(self.steps.root));
+                step!(self, Step::Root, chdir(c"/".as_ptr()));
+            }
+        }
+    }
+
+    /// What needs privileges, but belongs late.
+    unsafe fn before_identity(self) {
+        // SAFETY: numbers only.
+        unsafe {
+            let mut bounding = self.steps.bounding;
+            while bounding != 0 {
+                let capability = bounding.trailing_zeros();
+                bounding &= bounding - 1;
+                step!(
+                    self,
+                    Step::Bounding,
+                    prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0)
+                );
+            }
+            if self.steps.capabilities != 0 {
+                step!(
+                    self,
+                    Step::KeepCapabilities,
+                    prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0)
+                );
+            }
+            // Late, because a nice child waits; not later, because a value below 0 needs a capability.
+            if self.steps.set_nice {
+                step!(
+                    self,
+                    Step::Nice,
+                    setpriority(libc::PRIO_PROCESS, 0, self.steps.nice)
+                );
+            }
+        }
+    }
+
+    /// Groups before gid before uid: each needs what the next one takes away.
+    unsafe fn identity(self) {
+        let Steps {
+            uid,
+            gid,
+            groups,
+            group_count,
+            ..
+        } = *self.steps;
+        // SAFETY: reads the plan's groups.
+        unsafe {
+            step!(self, Step::Groups, setgroups(group_count, groups));
+            step!(self, Step::Gid, setresgid(gid, gid, gid));
+            step!(self, Step::Uid, setresuid(uid, uid, uid));
+        }
+    }
+
+    /// Makes sure that it is so, and that root cannot come back.
+    unsafe fn verify(self) {
+        let Steps {
+            uid,
+            gid,
+            capabilities,
+            ..
+        } = *self.steps;
+        let (mut real, mut effective, mut saved) = (u32::MAX, u32::MAX, u32::MAX);
+        let (r, e, s) = (&raw mut real, &raw mut effective, &raw mut saved);
+        // SAFETY: writes the three words.
+        unsafe {
+            step!(self, Step::Verify, getresgid(r, e, s));
+            if *r != gid || *e != gid || *s != gid {
+                self.fail(Step::Verify, libc::EPERM as u32);
+            }
+            step!(self, Step::Verify, getresuid(r, e, s));
+            if *r != uid || *e != uid || *s != uid {
+                self.fail(Step::Verify, libc::EPERM as u32);
+            }
+            let harmless = uid != 0 && capabilities & (1 << CAP_SETUID) == 0;
+            if harmless && raw_syscall!(Sysno::setresuid, 0, 0, 0) <= MAX_ANSWER {
+                self.fail(Step::Verify, libc::EPERM as u32);
+            }
+        }
+    }
+
+    unsafe fn capabilities(self) {
+        if !self.steps.set_capabilities {
+            return;
+        }
+        let low = self.steps.capabilities as u32;
+        let high = (self.steps.capabilities >> 32) as u32;
+        let header: [u32; 2] = [CAPABILITY_VERSION_3, 0];
+        // Effective, permitted, inheritable; low words first.
+        let sets: [u32; 6] = [low, low, low, high, high, high];
+        // SAFETY: reads the two arrays.
+        unsafe {
+            step!(
+                self,
+                Step::Capabilities,
+                capset(header.as_ptr(), sets.as_ptr())
+            );
+            let (clear, raise) = (libc::PR_CAP_AMBIENT_CLEAR_ALL, libc::PR_CAP_AMBIENT_RAISE);
+            step!(
+                self,
+                Step::Ambient,
+                prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0)
+            );
+            let mut kept = self.steps.capabilities;
+            while kept != 0 {
+                let capability = kept.trailing_zeros();
+                kept &= kept - 1;
+                step!(
+                    self,
+                    Step::Ambient,
+                    prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0)
+                );
+            }
+        }
+    }
+
+    /// What is to happen with the rights of the user, and counts for him.
+    unsafe fn as_user(self) {
+        let (processes, path) = (self.steps.processes, self.orders.stderr_path);
+        // SAFETY: reads the plan's limit and paths.
+        unsafe {
+            if !processes.is_null() {
+                let resource = (*processes).resource;
+                step!(
+                    self,
+                    Step::LimitProcesses,
+                    prlimit64(0, resource, processes, 0)
+                );
+            }
+            if !path.is_null() {
+                // The lowest free number is 2 then. A FIFO without a reader holds this child, but nobody else.
+                let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NOCTTY;
+                step!(self, Step::StderrFile, close(2));
+                let file = step!(
+                    self,
+                    Step::StderrFile,
+                    openat(libc::AT_FDCWD, path, flags, 0o666)
+                );
+                if file != 2 {
+                    self.fail(Step::StderrFile, libc::EBADF as u32);
+                }
+            }
+            step!(self, Step::WorkingDirectory, chdir(self.steps.directory));
+            if self.steps.no_new_privileges {
+                let call = libc::PR_SET_NO_NEW_PRIVS;
+                step!(self, Step::NoNewPrivileges, prctl(call, 1, 0, 0, 0));
+            }
+            if !self.orders.listen_pid.is_null() {
+                write_decimal(self.orders.listen_pid, raw_syscall!(Sysno::getpid));
+            }
+        }
+    }
+
+    /// Signals that came meanwhile take effect here.
+    unsafe fn empty_mask(self) {
+        let nothing: u64 = 0;
+        let set = &raw const nothing;
+        // SAFETY: reads eight bytes.
+        unsafe {
+            step!(
+                self,
+                Step::SignalMask,
+                rt_sigprocmask(libc::SIG_SETMASK, set, 0, 8)
+            )
+        };
+    }
+
+    /// Tells the parent and exits. The errno first: the parent reads it when it sees the mark.
+    fn fail(self, step: Step, errno: u32) -> ! {
+        self.record.errno.store(errno, Ordering::Relaxed);
+        self.record
+            .stage
+            .store(step as u32 | FAILED, Ordering::Release);
+        exit(127)
     }
 }
 

@@ -18,7 +18,8 @@ use std::sync::atomic::Ordering;
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
-use super::child::{self, Orders, Record, STARTED};
+use super::child;
+use super::orders::{Orders, Record, STARTED};
 use super::plan::Finish;
 
 /// The shared mapping of all records: start and length.

@@ -8,7 +8,6 @@
     reason = "clone, and the one-time set-up of the process for it"
 )]
 
-use std::fmt;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
@@ -18,14 +17,17 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
+use crate::sys::start::floor;
+
 use super::Connection;
-use super::child::{FAILED, Record, STARTED, program};
+use super::child::program;
 use super::clone::{self, clone_onto};
 use super::fork;
 use super::low::{Low, Set};
+use super::orders::Record;
+use super::outcome::{LaunchError, Launched, Outcome, Settled};
 use super::plan::{Plan, Share};
 use super::slots::{Pool, Slot};
-use super::step::Step;
 
 /// Makes children.
 #[derive(Debug)]
@@ -59,63 +61,12 @@ struct Flight {
     told_stuck: bool,
 }
 
-/// A child that was made.
-#[derive(Debug)]
-pub struct Launched {
-    /// Its process id.
-    pub pid: i32,
-    /// Its pidfd, close-on-exec.
-    pub pidfd: OwnedFd,
-}
-
-/// A child that could not be made. Nothing is held for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaunchError {
-    /// What the daemon was doing.
-    pub step: &'static str,
-    /// The system error.
-    pub errno: i32,
-}
-
-/// News of a launch.
-#[derive(Debug)]
-pub struct Settled {
-    /// As given to [`Launcher::launch`].
-    pub key: u64,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What became of a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The program (or built-in) runs, or has run.
-    Started,
-    /// A step failed; the program never ran, and the child is exiting with 127.
-    Failed {
-        /// Which.
-        step: Step,
-        /// The system error.
-        errno: i32,
-    },
-    /// A signal ended the child at this step; the program never ran.
-    Killed {
-        /// Which.
-        step: Step,
-    },
-    /// Over five seconds old, and still at this step: to be killed by pidfd. Told once; the end is told too.
-    Stuck {
-        /// Which.
-        step: Step,
-    },
-}
-
 impl Launcher {
     /// Makes this process one that can launch: blocks every signal for good, fills the low descriptors, maps the
     /// slots, and, where it has privileges, closes its memory to tracers.
     ///
     /// To be called once, in a process with one thread, after the files that the daemon keeps are open above 63.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(open_files: u64) -> io::Result<Self> {
         // SAFETY: closes a number that cannot be open; asks whether the call exists.
         let answer = unsafe { raw_syscall!(Sysno::close_range, u32::MAX, u32::MAX, 0) };
         if errno(answer.cast_signed()).is_some() {
@@ -136,7 +87,7 @@ impl Launcher {
         })?;
         close_memory()?;
         Ok(Self {
-            low: Low::new()?,
+            low: Low::new(floor(open_files))?,
             pool: Pool::new()?,
             flights: Vec::new(),
             tid_address: fork::tid_address(),
@@ -214,6 +165,7 @@ impl Launcher {
     /// Looks after the launches in flight. To be called in every turn, before the dead are reaped, so that an EXIT
     /// line can know whether the program ever ran.
     pub fn sweep(&mut self, now: Instant, settled: &mut Vec<Settled>) {
+        self.low.retry();
         let mut index = 0;
         while let Some(flight) = self.flights.get_mut(index) {
             // In this order: the record is complete once the child has left.
@@ -233,7 +185,7 @@ impl Launcher {
                 settled.push(Settled {
                     key: flight.key,
                     outcome: Outcome::Stuck {
-                        step: step_of(stage),
+                        step: Outcome::step(stage),
                     },
                 });
             }
@@ -251,7 +203,7 @@ impl Launcher {
     /// Launches whose children have not left. While there are some, nothing else may wake the daemon: it looks again
     /// after a millisecond.
     pub fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.flights.len() + self.low.stale()
     }
 
     /// A sentence for the log when children cannot share the daemon's memory, for a reason found by trying.
@@ -326,7 +278,7 @@ impl Launcher {
             self.low.retire(set);
         }
         let record = slot.record();
-        let outcome = outcome(
+        let outcome = Outcome::of(
             record.stage.load(Ordering::Acquire),
             record.errno.load(Ordering::Relaxed),
         );
@@ -334,25 +286,6 @@ impl Launcher {
         drop(share);
         Settled { key, outcome }
     }
-}
-
-/// What a record says of a child that has left.
-fn outcome(stage: u32, errno: u32) -> Outcome {
-    let step = step_of(stage);
-    if stage & FAILED != 0 {
-        Outcome::Failed {
-            step,
-            errno: errno.cast_signed(),
-        }
-    } else if stage & STARTED != 0 || step == Step::Exec {
-        Outcome::Started
-    } else {
-        Outcome::Killed { step }
-    }
-}
-
-fn step_of(stage: u32) -> Step {
-    Step::from_number(stage as u8)
 }
 
 fn launched(pid: isize, pidfd: i32) -> Launched {
@@ -386,28 +319,6 @@ fn close_memory() -> io::Result<()> {
     }
     Ok(())
 }
-
-impl LaunchError {
-    fn new(step: &'static str, error: &io::Error) -> Self {
-        Self {
-            step,
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
-        }
-    }
-}
-
-impl fmt::Display for LaunchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}",
-            self.step,
-            io::Error::from_raw_os_error(self.errno)
-        )
-    }
-}
-
-impl std::error::Error for LaunchError {}
 
 const SHARED_FLAGS: usize = (libc::CLONE_VM
     | libc::CLONE_FILES

@@ -1,7 +1,7 @@
 //! The low descriptors: the few numbers that a child takes over when it makes its table private.
 //!
-//! Invariant: the numbers 3 to 63 are always in use (placeholders of /dev/null), so that every other descriptor of the
-//! daemon lands above them by itself, and a child copies at most 64 entries. A set is given back only after its child
+//! Invariant: the numbers from 3 to the floor are always in use (placeholders of /dev/null), so that every other
+//! descriptor of the daemon lands above them by itself, and a child copies at most 64 entries. A set is given back only after its child
 //! has a private table, because until then a change here is a change there.
 //! This module knows nothing of children.
 #![expect(unsafe_code, reason = "descriptors are numbers here")]
@@ -17,6 +17,8 @@ use nix::libc;
 #[derive(Debug)]
 pub(super) struct Low {
     free: Vec<Set>,
+    /// Sets whose numbers could not be given back yet.
+    stale: Vec<Set>,
     /// /dev/null, above the floor.
     null: OwnedFd,
 }
@@ -51,13 +53,13 @@ impl Set {
 
 impl Low {
     /// Fills the free low numbers. Numbers that are in use already stay what they are, and cost their set.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(floor: RawFd) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open("/dev/null")?;
-        let null = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(FLOOR))?;
+        let null = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
         // SAFETY: the number has just been made and belongs to nobody else.
         let null: OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(null) };
         drop(file);
-        let mut ours = [false; FLOOR as usize];
+        let mut ours = vec![false; floor.unsigned_abs() as usize];
         loop {
             let number = fcntl(&null, FcntlArg::F_DUPFD_CLOEXEC(3))?;
             let Some(place) = usize::try_from(number).ok().and_then(|at| ours.get_mut(at)) else {
@@ -70,17 +72,21 @@ impl Low {
         let whole = |first: &RawFd| {
             (*first..first + WIDTH).all(|number| ours.get(number as usize) == Some(&true))
         };
-        let free: Vec<Set> = (FIRST..FLOOR)
+        let free: Vec<Set> = (FIRST..floor)
             .step_by(WIDTH as usize)
             .filter(whole)
             .map(|first| Set { first })
             .collect();
         if free.is_empty() {
             return Err(io::Error::other(
-                "the descriptors 4 to 63 are in use; start the daemon without inherited descriptors",
+                "the low descriptors are in use; start the daemon without inherited descriptors",
             ));
         }
-        Ok(Self { free, null })
+        Ok(Self {
+            free,
+            stale: Vec::new(),
+            null,
+        })
     }
 
     /// True when a launch can have a set.
@@ -111,13 +117,28 @@ impl Low {
 
     /// Puts the placeholders back: the daemon's low copy of the connection is closed by that.
     pub(super) fn retire(&mut self, set: Set) {
-        for number in [set.connection(), set.stderr()] {
-            // Cannot fail: both numbers are open. If it did, the set would be left out rather than leak a client.
-            if place(self.null.as_raw_fd(), number).is_err() {
-                return;
+        self.stale.push(set);
+        self.retry();
+    }
+
+    /// Sets that could not be given back: what the kernel refuses for the moment (EBUSY) is tried again.
+    pub(super) fn stale(&self) -> usize {
+        self.stale.len()
+    }
+
+    /// Tries again.
+    pub(super) fn retry(&mut self) {
+        let mut index = 0;
+        while let Some(set) = self.stale.get(index) {
+            let null = self.null.as_raw_fd();
+            let back = place(null, set.connection()).and_then(|()| place(null, set.stderr()));
+            if back.is_ok() {
+                let set = self.stale.swap_remove(index);
+                self.free.push(set);
+            } else {
+                index += 1;
             }
         }
-        self.free.push(set);
     }
 }
 
@@ -135,8 +156,6 @@ fn place(fd: RawFd, number: RawFd) -> io::Result<()> {
     }
 }
 
-/// Numbers below this are low.
-const FLOOR: RawFd = 64;
 /// Where the first set begins: 3 stays free for `stdio = "listen_fds"`.
 const FIRST: RawFd = 4;
 /// Connection, stderr, and two of /dev/null.

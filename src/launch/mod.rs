@@ -48,7 +48,10 @@ mod fork;
 mod host;
 mod launcher;
 mod low;
+mod orders;
+mod outcome;
 mod plan;
+mod settings;
 mod slots;
 mod step;
 
@@ -57,7 +60,8 @@ use std::os::fd::BorrowedFd;
 use crate::service::{Builtin, Local, Peer};
 
 pub use host::Host;
-pub use launcher::{LaunchError, Launched, Launcher, Outcome, Settled};
+pub use launcher::Launcher;
+pub use outcome::{LaunchError, Launched, Outcome, Settled};
 pub use plan::{Plan, PlanError};
 pub use step::Step;
 

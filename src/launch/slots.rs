@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 
 use nix::libc;
 
-use super::child::{Orders, Record};
 use super::environment::Words;
+use super::orders::{Orders, Record};
 
 /// All slots.
 #[derive(Debug)]

@@ -120,7 +120,7 @@ mod tests {
         let note = object(&Event::Note {
             level: LogLevel::Warning,
             service: None,
-            text: "say \"hi\"\n",
+            text: "say \"hi\"\n\u{9b}\u{202e}",
         });
         let cases = [
             (&start, "level", serde_json::json!("info")),
@@ -131,7 +131,11 @@ mod tests {
             (&exit, "duration", serde_json::json!(3.214)),
             (&exit, "in", serde_json::json!(1532)),
             (&exit, "reason", serde_json::json!("timeout")),
-            (&note, "text", serde_json::json!("say \"hi\"\n")),
+            (
+                &note,
+                "text",
+                serde_json::json!("say \"hi\"\n\u{9b}\u{202e}"),
+            ),
             (&note, "service", serde_json::Value::Null),
         ];
         for (object, name, value) in cases {

@@ -262,7 +262,6 @@ mod tests {
         log.flush(Instant::now());
         fs::rename(&path, &rotated).unwrap();
         log.write(&note(LogLevel::Info, "2"), None);
-        log.flush(Instant::now());
         log.reopen(&settings(LogTarget::File(path.clone())));
         log.write(&note(LogLevel::Info, "3"), None);
         log.reopen(&settings(LogTarget::File(other.clone())));

@@ -41,6 +41,29 @@ pub struct SocketOptions {
     pub mode: u32,
 }
 
+/// What the language says where a key is not written.
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 4096,
+            bind_device: None,
+            freebind: None,
+            transparent: false,
+            reuse_port: false,
+            keepalive: Keepalive::Off,
+            nodelay: false,
+            defer_accept: None,
+            dscp: None,
+            mark: None,
+            receive_buffer: None,
+            send_buffer: None,
+            owner: None,
+            group: None,
+            mode: 0o666,
+        }
+    }
+}
+
 /// `keepalive`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keepalive {

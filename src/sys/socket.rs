@@ -150,6 +150,28 @@ fn integer_option(fd: BorrowedFd<'_>, level: i32, name: i32) -> u64 {
     if answer == 0 { value } else { 0 }
 }
 
+/// The supplementary groups of a unix peer, as they were at its connect.
+pub fn peer_groups(fd: BorrowedFd<'_>) -> Vec<u32> {
+    let mut groups = vec![0_u32; 256];
+    let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
+    // SAFETY: the pointer is to `length` bytes of live memory.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    groups.truncate(if answer == 0 {
+        length as usize / size_of::<u32>()
+    } else {
+        0
+    });
+    groups
+}
+
 /// Ends the connection by RST instead of FIN at its close.
 pub fn reset_on_close(fd: BorrowedFd<'_>) {
     let _ = setsockopt(

@@ -13,8 +13,11 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
-/// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below.
-pub const FLOOR: RawFd = 64;
+/// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below. 64, the entries of
+/// a descriptor table that are part of it; a quarter where only few descriptors are allowed.
+pub fn floor(open_files: u64) -> RawFd {
+    (open_files / 4).clamp(8, 64) as RawFd & !3
+}
 
 /// Raises the soft limit of open files to the hard one and returns it.
 pub fn raise_open_files() -> io::Result<u64> {
@@ -23,14 +26,14 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(hard)
 }
 
-/// Takes over the descriptor `number` from the starter: moved above the floor, CLOEXEC, the old number closed.
-pub fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+/// Takes over the descriptor `number` from the starter: moved to `floor` or above, CLOEXEC, the old number closed.
+pub fn take_over(number: RawFd, floor: RawFd) -> io::Result<OwnedFd> {
     if number < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: the number is only used for one fcntl, which fails if it is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    let high = fcntl(borrowed, FcntlArg::F_DUPFD_CLOEXEC(FLOOR))?;
+    let high = fcntl(borrowed, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
     if number > 2 {
         // SAFETY: nothing in this process owns the starter's descriptor yet.
         drop(unsafe { OwnedFd::from_raw_fd(number) });
@@ -69,7 +72,8 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
 /// the daemon, and no program gets them from it.
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 9] = [
+    "container",
     "XDG_RUNTIME_DIR",
     "TZ",
     "NO_COLOR",

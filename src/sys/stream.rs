@@ -1,16 +1,9 @@
 //! Blocking stream sockets of a child, by the number that the child was given.
 
-#![expect(
-    unsafe_code,
-    reason = "poll(2) by number: a child knows its connection by number only"
-)]
-
 use std::io;
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 /// Waits for bytes; 0: the peer has finished sending.
@@ -26,6 +19,15 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// The same without waiting (WouldBlock).
 pub fn receive_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?)
+}
+
+/// Sends what fits without waiting (WouldBlock), and without SIGPIPE.
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(
+        fd,
+        bytes,
+        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+    )?)
 }
 
 /// Sends everything, as fast as the peer takes it, and without SIGPIPE.
@@ -44,28 +46,6 @@ pub fn send_all(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
 /// The peer will read its end of file after what was sent.
 pub fn end_sending(fd: RawFd) -> io::Result<()> {
     Ok(shutdown(fd, Shutdown::Write)?)
-}
-
-/// Waits until something can be read (or the connection is gone), but not beyond `deadline`. False: it came.
-pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left == Duration::ZERO {
-            return false;
-        }
-        let millis = i32::try_from(left.as_millis()).unwrap_or(i32::MAX).max(1);
-        let mut entry = libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: the pointer leads to one initialised entry that lives until poll returns, as the count says; a number
-        // that is no open descriptor is answered by POLLNVAL.
-        let ready = unsafe { libc::poll(&raw mut entry, 1, millis) };
-        if ready > 0 {
-            return true;
-        }
-    }
 }
 
 /// True: the peer or the way to it is gone. That is its own business and no failure of ours.

@@ -23,9 +23,7 @@ fn embedded_table_serves_echo_on_localhost_7007() {
             !std::path::Path::new("/etc/oxinetd.toml").exists(),
             "this host has a table: the embedded one would not be used"
         );
-        let mut daemon = Builder::new()
-            .arguments(&["run", "--control", "off"])
-            .start();
+        let mut daemon = Builder::new().arguments(&["run"]).start();
         let first = daemon.lines().first().cloned().unwrap_or_default();
         assert!(first.contains("embedded"), "the first line: {first}");
         daemon.expect(&["LISTEN: echo", "127.0.0.1:7007"]);

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -182,21 +182,22 @@ impl Builder {
         let log = Log::default();
         log.collect(child.stderr.take().unwrap());
         if self.arguments.is_empty() {
-            let mut newline = String::new();
-            let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut newline);
-            if read.unwrap() == 0 {
+            let mut byte = [0];
+            let read = child.stdout.take().unwrap().read(&mut byte).unwrap();
+            if &byte[..read] != b"\n" {
                 let _ = child.kill();
                 let status = child.wait();
                 log.wait_for_end();
-                panic!("never ready ({status:?}):\n{}", log.lines().join("\n"));
+                let lines = log.lines().join("\n");
+                panic!("{byte:?} and not a newline, {status:?}:\n{lines}");
             }
-            assert_eq!(newline, "\n", "what came on the ready descriptor");
         } else {
             log.expect_from(0, &["ready: "], PATIENCE);
         }
         let process = Process(child.id().cast_signed());
         until("the end of the load child", PATIENCE, || {
-            process.children().is_empty()
+            // Asleep: the start is behind it.
+            process.children().is_empty() && process.state() == Some('S')
         });
         Daemon {
             baseline: Baseline::of(process),
@@ -234,6 +235,7 @@ impl Daemon {
 
     /// All addresses of a service, as its LISTEN lines have them: `tcp 127.0.0.1:40123`.
     pub(crate) fn addresses(&self, service: &str) -> Vec<String> {
+        self.expect(&["ready: "]);
         let word = format!("LISTEN: {service} ");
         let lines = self.log.lines();
         let found = lines.iter().filter_map(|line| line.split_once(&word));
@@ -299,7 +301,7 @@ impl Daemon {
 
     /// Waits until no connection is served.
     pub(crate) fn quiet(&self) {
-        guard::check_idle(self.process(), &self.baseline);
+        guard::check_idle(self.process(), &self.baseline, &self.log);
     }
 
     /// Waits for the end of the daemon, which somebody has asked for.
@@ -328,7 +330,7 @@ impl Drop for Daemon {
         }
         let checks = std::panic::AssertUnwindSafe(|| {
             if self.ended.is_none() {
-                guard::check_idle(self.process(), &self.baseline);
+                guard::check_idle(self.process(), &self.baseline, &self.log);
                 let status = self.stop();
                 assert_eq!(status.code(), Some(0), "exit status after TERM");
             }

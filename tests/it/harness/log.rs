@@ -1,7 +1,7 @@
 //! The daemon's standard error, line by line as it comes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// All lines so far, and a bell that rings at each.
@@ -27,30 +27,44 @@ impl Log {
                     .to_owned();
                 line.clear();
                 let (state, bell) = &*log.0;
-                state.lock().unwrap().lines.push(text);
+                state
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .lines
+                    .push(text);
                 bell.notify_all();
             }
             let (state, bell) = &*log.0;
-            state.lock().unwrap().closed = true;
+            state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
             bell.notify_all();
         });
     }
 
     /// The lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().lines.clone()
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .clone()
     }
 
     /// Where the log ends now: `expect_from` looks at what comes later.
     pub(crate) fn end(&self) -> usize {
-        self.0.0.lock().unwrap().lines.len()
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .len()
     }
 
     /// Waits for the first line after `from` that holds all the words.
     pub(crate) fn expect_from(&self, from: usize, words: &[&str], patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         let (state, bell) = &*self.0;
-        let mut state = state.lock().unwrap();
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let found = state.lines.iter().skip(from).find(|line| has(line, words));
             if let Some(line) = found {
@@ -62,13 +76,16 @@ impl Log {
                 "no line with {words:?} in:\n{}",
                 state.lines.join("\n")
             );
-            state = bell.wait_timeout(state, left).unwrap().0;
+            state = bell
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// How many lines hold all the words.
     pub(crate) fn count(&self, words: &[&str]) -> usize {
-        let state = self.0.0.lock().unwrap();
+        let state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.lines.iter().filter(|line| has(line, words)).count()
     }
 
@@ -76,11 +93,14 @@ impl Log {
     pub(crate) fn wait_for_end(&self) {
         let deadline = Instant::now() + super::PATIENCE;
         let (state, bell) = &*self.0;
-        let mut state = state.lock().unwrap();
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "somebody still holds the daemon's stderr");
-            state = bell.wait_timeout(state, left).unwrap().0;
+            state = bell
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

@@ -1,0 +1,234 @@
+//! The datagram driver: one unprivileged child answers all clients of a datagram socket.
+//!
+//! Invariant: a reply is never longer than its request, unless the table says `allow_reflection`, comes from the address
+//! that was asked, and goes only to those that `guard` lets through. It never waits to send: an answer that does not fit
+//! is lost, as datagrams are.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::SystemTime;
+
+use super::{Datagram, entry, guard};
+use crate::service::Builtin;
+use crate::sys::{poll, udp};
+
+/// Serves the datagram socket `fd`, blocking or not, until the process is ended. `own_ports` are the ports of all datagram
+/// built-ins of the daemon: what comes from there is another echo, not a client.
+///
+/// Returns only in trouble: 74 (EX_IOERR) when the socket is of no use, 70 (EX_SOFTWARE) for a built-in that this binary
+/// lacks.
+pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
+    let Some(entry) = entry(&builtin.kind) else {
+        return 70;
+    };
+    let Ok(port) = udp::prepare(fd) else {
+        return 74;
+    };
+    let mut own: Vec<u16> = own_ports.to_vec();
+    own.extend(port);
+    let mut worker = Worker {
+        machine: (entry.datagram)(),
+        fd,
+        own,
+        allow_reflection: builtin.allow_reflection,
+        buffer: vec![0; LONGEST],
+    };
+    loop {
+        match worker.turn() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll::wait_readable(fd, None);
+            }
+            Err(error) if !udp::is_passing(&error) => return 74,
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+struct Worker {
+    machine: Box<dyn Datagram>,
+    fd: RawFd,
+    own: Vec<u16>,
+    allow_reflection: bool,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    /// Takes one datagram and answers it, or not.
+    fn turn(&mut self) -> io::Result<()> {
+        let arrival = udp::receive(self.fd, &mut self.buffer)?;
+        let is_welcome = match arrival.from() {
+            Some(from) => {
+                !arrival.is_broadcast() && guard::may_answer(from, arrival.to(), &self.own)
+            }
+            None => arrival.can_be_answered(),
+        };
+        if !is_welcome {
+            return Ok(());
+        }
+        let limit = if self.allow_reflection {
+            self.buffer.len()
+        } else {
+            arrival.length
+        };
+        let now = SystemTime::now();
+        let reply = self
+            .machine
+            .reply(&mut self.buffer, arrival.length, limit, now)
+            .and_then(|length| self.buffer.get(..length));
+        if let Some(reply) = reply {
+            // The next receive tells if the socket is broken; anything else is one lost answer.
+            let _ = udp::answer(self.fd, &arrival, reply);
+        }
+        Ok(())
+    }
+}
+
+/// The longest datagram.
+const LONGEST: usize = 65_535;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{BuiltinKind, Model};
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixDatagram;
+    use std::thread;
+    use std::time::Duration;
+
+    fn builtin(kind: BuiltinKind, allow_reflection: bool) -> Builtin {
+        Builtin {
+            kind,
+            model: Model::Process,
+            allow_reflection,
+        }
+    }
+
+    /// Serves for as long as the test process lives.
+    fn start(
+        kind: BuiltinKind,
+        allow_reflection: bool,
+        bind: &str,
+        own: &'static [u16],
+    ) -> SocketAddr {
+        let socket = UdpSocket::bind(bind).unwrap();
+        let address = socket.local_addr().unwrap();
+        thread::spawn(move || {
+            serve_datagrams(&builtin(kind, allow_reflection), socket.as_raw_fd(), own)
+        });
+        address
+    }
+
+    fn client(bind: &str, server: SocketAddr) -> UdpSocket {
+        let client = UdpSocket::bind(bind).unwrap();
+        client.connect(server).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        client
+    }
+
+    fn ask(client: &UdpSocket, request: &[u8]) -> Option<Vec<u8>> {
+        client.send(request).unwrap();
+        let mut buffer = vec![0; LONGEST];
+        let length = client.recv(&mut buffer).ok()?;
+        buffer.truncate(length);
+        Some(buffer)
+    }
+
+    #[test]
+    fn echo_answers_from_the_address_that_was_asked() {
+        // A connected client takes only what comes from the very address that it asked.
+        let cases = [
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.5"),
+            ("[::]:0", "::1"),
+            ("[::]:0", "127.0.0.9"),
+        ];
+        for (bind, asked) in cases {
+            let server = start(BuiltinKind::Echo, false, bind, &[]);
+            let asked: std::net::IpAddr = asked.parse().unwrap();
+            let any = if asked.is_ipv4() {
+                "127.0.0.1:0"
+            } else {
+                "[::1]:0"
+            };
+            let client = client(any, SocketAddr::new(asked, server.port()));
+            for request in [b"".to_vec(), b"hello".to_vec(), vec![b'x'; 60_000]] {
+                assert_eq!(ask(&client, &request), Some(request), "{bind} {asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn replies_are_no_longer_than_requests_unless_allowed() {
+        let cases = [
+            (BuiltinKind::Chargen, false, 10, Some(10)),
+            (BuiltinKind::Chargen, true, 10, Some(512)),
+            (BuiltinKind::Time, false, 3, None),
+            (BuiltinKind::Time, false, 4, Some(4)),
+            (BuiltinKind::Time, true, 0, Some(4)),
+            (BuiltinKind::Daytime, false, 25, None),
+            (BuiltinKind::Daytime, true, 0, Some(26)),
+            (BuiltinKind::Discard, true, 100, None),
+        ];
+        for (kind, allow, length, expected) in cases {
+            let server = start(kind.clone(), allow, "127.0.0.1:0", &[]);
+            let client = client("127.0.0.1:0", server);
+            let reply = ask(&client, &vec![b'q'; length]);
+            assert_eq!(
+                reply.map(|reply| reply.len()),
+                expected,
+                "{kind:?} {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_built_in_is_not_answered() {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let server = start(
+            BuiltinKind::Echo,
+            false,
+            "127.0.0.1:0",
+            Box::leak(Box::new([port])),
+        );
+        other.connect(server).unwrap();
+        other
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        assert_eq!(ask(&other, b"ping"), None);
+        assert!(ask(&client("127.0.0.1:0", server), b"ping").is_some());
+    }
+
+    #[test]
+    fn unix_clients_with_a_name_are_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let [server, named] = ["server", "client"].map(|name| dir.path().join(name));
+        let socket = UnixDatagram::bind(&server).unwrap();
+        thread::spawn(move || {
+            serve_datagrams(&builtin(BuiltinKind::Echo, false), socket.as_raw_fd(), &[])
+        });
+        UnixDatagram::unbound()
+            .unwrap()
+            .send_to(b"lost", &server)
+            .unwrap();
+        let client = UnixDatagram::bind(&named).unwrap();
+        client.send_to(b"hello", &server).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let mut buffer = [0; 10];
+        assert_eq!(client.recv(&mut buffer).unwrap(), 5);
+    }
+
+    #[test]
+    fn what_is_no_datagram_socket_fails() {
+        let file = tempfile::tempfile().unwrap();
+        let echo = builtin(BuiltinKind::Echo, false);
+        assert_eq!(serve_datagrams(&echo, file.as_raw_fd(), &[]), 74);
+        let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(serve_datagrams(&echo, stream.as_raw_fd(), &[]), 74);
+    }
+}

@@ -1,0 +1,261 @@
+//! The control socket's server: a few clients at a time, fixed buffers, a deadline for each.
+//!
+//! Invariant: no client can hold up the daemon or another client: a request is one short line, an answer is sent as it
+//! is taken, who says nothing is closed first when room is needed, and everybody is closed at the deadline. Who may ask
+//! is judged by the credentials that the kernel took at connect, whatever the mode of the path has become.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::time::{Duration, Instant};
+
+use slotmap::SlotMap;
+
+use super::token::{ControlKey, Token};
+use super::{Daemon, Timer};
+use crate::control::{Answer, LONGEST, Request};
+use crate::listener::{self, Accepted, Socket};
+use crate::service::{Address, LogLevel, Peer, SocketOptions, UnixKind, UnixName};
+use crate::sys::poller::Interest;
+use crate::sys::{socket, start, stream};
+
+/// Clients at once.
+const CLIENTS: usize = 32;
+/// A client is closed after this time, whatever it waits for but a reload.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The same for one that waits for a reload.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(40);
+
+/// The socket and its clients.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    socket: Option<Socket>,
+    clients: SlotMap<ControlKey, Client>,
+}
+
+/// One client.
+#[derive(Debug)]
+struct Client {
+    fd: OwnedFd,
+    may_change: bool,
+    may_read: bool,
+    request: Vec<u8>,
+    /// What is left to be sent; `None` while there is no answer.
+    answer: Option<Vec<u8>>,
+    sent: usize,
+    since: Instant,
+    deadline: Instant,
+    waits_for_reload: bool,
+}
+
+impl Daemon {
+    /// Opens the socket that the settings name, and closes one that they no longer name.
+    pub(super) fn open_control(&mut self) {
+        let wanted = self.settings.control.as_ref().map(|name| Address::Unix {
+            kind: UnixKind::Stream,
+            name: name.clone(),
+        });
+        if self.control.socket.as_ref().map(|socket| &socket.asked) == wanted.as_ref() {
+            return;
+        }
+        if let Some(socket) = self.control.socket.take() {
+            self.poller.remove(&socket);
+        }
+        let Some(address) = wanted else { return };
+        if let Address::Unix {
+            name: UnixName::Path(path),
+            ..
+        } = &address
+            && let Some(directory) = path.parent()
+        {
+            let _ = std::fs::DirBuilder::new().mode(0o755).create(directory);
+        }
+        let options = SocketOptions {
+            backlog: 128,
+            group: Some(self.settings.control_gid),
+            mode: 0o660,
+            ..SocketOptions::default()
+        };
+        match listener::bind(&address, &options) {
+            Ok(socket) => {
+                let _ = self
+                    .poller
+                    .add(socket.as_fd(), Interest::Readable, Token::Control.bits());
+                self.control.socket = Some(socket);
+            }
+            Err(error) => {
+                let text =
+                    format!("no control socket, status and reload by command do not work: {error}");
+                self.note(LogLevel::Warning, None, &text);
+            }
+        }
+    }
+
+    /// Somebody connects.
+    pub(super) fn on_control(&mut self, now: Instant) {
+        for _ in 0..CLIENTS {
+            let Some(socket) = self.control.socket.as_ref() else {
+                return;
+            };
+            match socket.accept() {
+                Accepted::Connection(fd, peer) => self.add_control_client(fd, &peer, now),
+                Accepted::Lost => {}
+                Accepted::Empty | Accepted::Exhausted(_) | Accepted::Broken(_) => return,
+            }
+        }
+    }
+
+    fn add_control_client(&mut self, fd: OwnedFd, peer: &Peer, now: Instant) {
+        if self.control.clients.len() >= CLIENTS {
+            let silent = self
+                .control
+                .clients
+                .iter()
+                .filter(|(_, client)| client.answer.is_none() && !client.waits_for_reload);
+            let oldest = silent
+                .min_by_key(|(_, client)| client.since)
+                .map(|(key, _)| key);
+            match oldest {
+                Some(key) => self.drop_control_client(key),
+                None => return, // everybody is being answered: this one is closed
+            }
+        }
+        let (may_read, may_change) = self.rights(&fd, peer);
+        let deadline = now + DEADLINE;
+        let key = self.control.clients.insert(Client {
+            fd,
+            may_change,
+            may_read,
+            request: Vec::new(),
+            answer: None,
+            sent: 0,
+            since: now,
+            deadline,
+            waits_for_reload: false,
+        });
+        self.timers.set(deadline, Timer::Control(key));
+        let Some(client) = self.control.clients.get(key) else {
+            return;
+        };
+        if self
+            .poller
+            .add(
+                client.fd.as_fd(),
+                Interest::Readable,
+                Token::ControlClient(key).bits(),
+            )
+            .is_err()
+        {
+            self.control.clients.remove(key);
+        }
+    }
+
+    /// Who may read and who may change, by the peer's credentials.
+    fn rights(&self, fd: &OwnedFd, peer: &Peer) -> (bool, bool) {
+        let Peer::Unix { uid, gid, .. } = peer else {
+            return (false, false);
+        };
+        let may_change = *uid == 0 || *uid == start::identity().0;
+        let group = self.settings.control_gid;
+        let may_read =
+            may_change || *gid == group || socket::peer_groups(fd.as_fd()).contains(&group);
+        (may_read, may_change)
+    }
+
+    /// A client has sent something, or takes more of its answer.
+    pub(super) fn on_control_client(&mut self, key: ControlKey, now: Instant) {
+        let Some(client) = self.control.clients.get_mut(key) else {
+            return;
+        };
+        if client.answer.is_some() {
+            return self.send_answer(key);
+        }
+        let mut buffer = [0_u8; LONGEST];
+        let count = match stream::receive_now(client.fd.as_raw_fd(), &mut buffer) {
+            Ok(0) => return self.drop_control_client(key),
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            Err(_) => return self.drop_control_client(key),
+        };
+        client
+            .request
+            .extend_from_slice(buffer.get(..count).unwrap_or(&[]));
+        let line = client.request.iter().position(|byte| *byte == b'\n');
+        let request = match line {
+            Some(end) => Request::parse(client.request.get(..end).unwrap_or(&[])),
+            None if client.request.len() < LONGEST => return,
+            None => Err(format!("a request has {LONGEST} bytes at most")),
+        };
+        let (may_read, may_change) = (client.may_read, client.may_change);
+        let answer = match request {
+            Err(problem) => Some(Answer::Error(problem)),
+            Ok(request) if may_change || may_read && request.only_reads() => self.obey(key, &request, now),
+            Ok(_) => Some(Answer::Error(
+                "permission denied: root and the daemon's own user may change things, [daemon] control_group may ask for status"
+                    .to_owned(),
+            )),
+        };
+        if let Some(answer) = answer {
+            self.answer_control_client(key, &answer);
+        }
+    }
+
+    /// Remembers that a client waits for the end of a reload.
+    pub(super) fn wait_for_reload(&mut self, key: ControlKey, now: Instant) {
+        if let Some(client) = self.control.clients.get_mut(key) {
+            client.waits_for_reload = true;
+            client.deadline = now + RELOAD_DEADLINE;
+            self.timers.set(client.deadline, Timer::Control(key));
+        }
+    }
+
+    /// Gives a client its answer.
+    pub(super) fn answer_control_client(&mut self, key: ControlKey, answer: &Answer) {
+        let Some(client) = self.control.clients.get_mut(key) else {
+            return;
+        };
+        let mut bytes = serde_json::to_vec(answer).unwrap_or_default();
+        bytes.push(b'\n');
+        client.answer = Some(bytes);
+        client.waits_for_reload = false;
+        self.send_answer(key);
+    }
+
+    fn send_answer(&mut self, key: ControlKey) {
+        let Some(client) = self.control.clients.get_mut(key) else {
+            return;
+        };
+        let rest = client
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.get(client.sent..))
+            .unwrap_or(&[]);
+        match stream::send_now(client.fd.as_raw_fd(), rest) {
+            Ok(sent) if sent < rest.len() => client.sent += sent,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return self.drop_control_client(key),
+        }
+        let _ = self.poller.modify(
+            client.fd.as_fd(),
+            Interest::Writable,
+            Token::ControlClient(key).bits(),
+        );
+    }
+
+    /// The time of a client may be over.
+    pub(super) fn on_control_deadline(&mut self, key: ControlKey, now: Instant) {
+        if self
+            .control
+            .clients
+            .get(key)
+            .is_some_and(|client| client.deadline <= now)
+        {
+            self.drop_control_client(key);
+        }
+    }
+
+    fn drop_control_client(&mut self, key: ControlKey) {
+        if let Some(client) = self.control.clients.remove(key) {
+            self.poller.remove(&client.fd);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The daemon's state as plain values, for `status`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Daemon;
+use super::state::{Child, ListenerState, LiveService};
+use super::token::ServiceKey;
+use crate::control::status::{
+    Connection, Daemon as DaemonStatus, Service as ServiceStatus, State, Status,
+};
+use crate::service::{Peer, Service};
+use crate::sys::proc;
+
+/// The files of the table in force, and what they looked like when they were read.
+#[derive(Debug)]
+pub(super) struct Files {
+    files: Vec<(PathBuf, Option<Fingerprint>)>,
+    loaded_at: SystemTime,
+}
+
+/// Enough of a file to notice that it is another one or has changed.
+type Fingerprint = (u64, u64, SystemTime);
+
+impl Files {
+    /// Looks at the files now.
+    pub(super) fn look(paths: &[PathBuf]) -> Self {
+        let files = paths
+            .iter()
+            .map(|path| (path.clone(), fingerprint(path)))
+            .collect();
+        Self {
+            files,
+            loaded_at: SystemTime::now(),
+        }
+    }
+
+    fn changed(&self) -> Vec<String> {
+        let changed = self
+            .files
+            .iter()
+            .filter(|(path, before)| fingerprint(path) != *before);
+        changed
+            .map(|(path, _)| path.display().to_string())
+            .collect()
+    }
+}
+
+fn fingerprint(path: &std::path::Path) -> Option<Fingerprint> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.ino(), meta.size(), meta.modified().ok()?))
+}
+
+impl Daemon {
+    /// Everything, or one service with its details. `None`: there is no such service.
+    pub(super) fn status(&self, name: Option<&str>, now: Instant) -> Option<Status> {
+        let services = match name {
+            None => {
+                let removed = self.services.iter().filter(|(_, live)| live.removed);
+                let table = self
+                    .table
+                    .iter()
+                    .map(|service| self.service_status(service, now));
+                table
+                    .chain(removed.map(|(_, live)| live_status(live, self, now)))
+                    .collect()
+            }
+            Some(name) => {
+                let service = self.table.iter().find(|service| service.name == name)?;
+                let mut status = self.service_status(service, now);
+                if let Some(key) = self.names.get(name) {
+                    self.add_details(&mut status, *key, now);
+                }
+                vec![status]
+            }
+        };
+        Some(Status {
+            daemon: self.daemon_status(now),
+            services,
+        })
+    }
+
+    fn daemon_status(&self, now: Instant) -> DaemonStatus {
+        let loaded_at = self
+            .files
+            .loaded_at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            up: now.duration_since(self.started).as_secs(),
+            files: self
+                .files
+                .files
+                .iter()
+                .map(|(path, _)| path.display().to_string())
+                .collect(),
+            loaded_at: i64::try_from(loaded_at.as_secs()).unwrap_or(i64::MAX),
+            changed_files: self.files.changed(),
+            connections: self.house.live(),
+            max_connections: self.house.max().map(Into::into),
+            served: self
+                .services
+                .values()
+                .map(|live| live.counters.served)
+                .sum(),
+            refused: self
+                .services
+                .values()
+                .map(|live| live.counters.refused)
+                .sum(),
+            lost_lines: self.log.lost(),
+            open_files: self.open_files,
+            longest_turn: u64::try_from(self.longest_turn.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn service_status(&self, service: &Service, now: Instant) -> ServiceStatus {
+        match self
+            .names
+            .get(&service.name)
+            .and_then(|key| self.services.get(*key))
+        {
+            Some(live) => live_status(live, self, now),
+            None => ServiceStatus {
+                state: State::Disabled,
+                ..blank(service)
+            },
+        }
+    }
+
+    fn add_details(&self, status: &mut ServiceStatus, key: ServiceKey, now: Instant) {
+        status.connections = self
+            .children
+            .values()
+            .filter(|child| child.service == key)
+            .map(|child| connection_status(child, now))
+            .collect();
+    }
+
+    /// What a service does now, why, and until when.
+    fn state(&self, live: &LiveService, now: Instant) -> (State, String, Option<Duration>) {
+        let left = live
+            .paused_until
+            .map(|until| until.saturating_duration_since(now));
+        let unbound = live
+            .listeners
+            .iter()
+            .filter_map(|key| self.listeners.get(*key))
+            .find(|listener| listener.state == ListenerState::Closed);
+        if live.removed {
+            (State::Removed, String::new(), None)
+        } else if live.draining {
+            (State::Draining, "by command".to_owned(), None)
+        } else if live.held_off {
+            (State::Paused, "by command".to_owned(), None)
+        } else if let Some(failure) = &live.failure {
+            (State::Failing, failure.clone(), left)
+        } else if let Some(listener) = unbound {
+            (
+                State::Failing,
+                format!("{} cannot be bound", listener.asked),
+                None,
+            )
+        } else if left.is_some_and(|left| !left.is_zero()) {
+            (State::Paused, "rate".to_owned(), left)
+        } else if live.gate.is_full() {
+            (State::Full, "connections".to_owned(), None)
+        } else {
+            (State::Listening, String::new(), None)
+        }
+    }
+}
+
+fn blank(service: &Service) -> ServiceStatus {
+    ServiceStatus {
+        name: service.name.clone(),
+        description: service.description.clone(),
+        origin: format!("{}:{}", service.origin.file.display(), service.origin.line),
+        listen: service.listen.iter().map(ToString::to_string).collect(),
+        state: State::Listening,
+        detail: String::new(),
+        left: None,
+        live: 0,
+        max: service.admission.max_connections.map(Into::into),
+        served: 0,
+        refused: Vec::new(),
+        failed: 0,
+        last: None,
+        sources: Vec::new(),
+        connections: Vec::new(),
+        lines: Vec::new(),
+    }
+}
+
+fn live_status(live: &LiveService, daemon: &Daemon, now: Instant) -> ServiceStatus {
+    let (state, detail, left) = daemon.state(live, now);
+    let open = live
+        .listeners
+        .iter()
+        .filter_map(|key| daemon.listeners.get(*key));
+    let listen = open.map(|listener| {
+        listener
+            .socket
+            .as_ref()
+            .map_or(&listener.asked, |socket| &socket.bound)
+            .to_string()
+    });
+    ServiceStatus {
+        listen: listen.collect(),
+        state,
+        detail,
+        left: left.map(|left| left.as_secs() + 1),
+        live: live.gate.live(),
+        max: live.gate.max().map(Into::into),
+        served: live.counters.served,
+        refused: vec![("connections".to_owned(), live.counters.refused)],
+        failed: live.counters.failed,
+        last: live
+            .counters
+            .last
+            .as_ref()
+            .map(|(peer, at)| (peer.to_string(), now.duration_since(*at).as_secs())),
+        ..blank(&live.service)
+    }
+}
+
+fn connection_status(child: &Child, now: Instant) -> Connection {
+    let usage = proc::usage(child.pid);
+    Connection {
+        id: child.id.as_str().to_owned(),
+        pid: child.pid,
+        peer: child.peer.to_string(),
+        port: child.peer.port(),
+        age: now.duration_since(child.started).as_secs_f64(),
+        cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
+        memory: usage.map(|usage| usage.memory),
+        bytes: None,
+    }
+}
+
+/// Who came last, and when.
+pub(super) type Last = Option<(Peer, Instant)>;

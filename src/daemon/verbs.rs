@@ -1,0 +1,118 @@
+//! What control requests do.
+
+use std::time::Instant;
+
+use super::Daemon;
+use super::token::{ControlKey, ServiceKey};
+use crate::control::{Answer, Request};
+use crate::service::LogLevel;
+use crate::sys::process::Kill;
+
+impl Daemon {
+    /// Does what a client asks for. `None`: the answer comes later.
+    pub(super) fn obey(
+        &mut self,
+        client: ControlKey,
+        request: &Request,
+        now: Instant,
+    ) -> Option<Answer> {
+        Some(match request {
+            Request::Status(name) => match self.status(name.as_deref(), now) {
+                Some(status) => Answer::Status(Box::new(status)),
+                None => unknown(name.as_deref().unwrap_or_default()),
+            },
+            Request::Reload => {
+                self.wait_for_reload(client, now);
+                self.start_loading(now, Some(client));
+                return None;
+            }
+            Request::LogLevel(level) => {
+                self.log.set_level(*level);
+                self.note(
+                    LogLevel::Info,
+                    None,
+                    "the log level was changed by a control client, until the next reload",
+                );
+                Answer::Done("changed until the next reload".to_owned())
+            }
+            Request::Kill(id) => self.kill_connection(id),
+            Request::Unban(_) => Answer::Error("no source is banned".to_owned()),
+            Request::Pause(name)
+            | Request::Resume(name)
+            | Request::Drain(name)
+            | Request::KillService(name) => match self.names.get(name).copied() {
+                Some(key) => self.obey_for(key, request),
+                None => unknown(name),
+            },
+        })
+    }
+
+    fn obey_for(&mut self, key: ServiceKey, request: &Request) -> Answer {
+        let Some(live) = self.services.get_mut(key) else {
+            return Answer::Error("gone".to_owned());
+        };
+        let name = live.service.name.clone();
+        let told = match request {
+            Request::Pause(_) => {
+                live.held_off = true;
+                format!("{name} is paused until `oxinetd resume {name}`")
+            }
+            Request::Resume(_) => {
+                live.held_off = false;
+                live.draining = false;
+                live.paused_until = None;
+                live.back_off.succeeded();
+                self.wake_service(key);
+                format!("{name} accepts again")
+            }
+            Request::Drain(_) => {
+                live.held_off = true;
+                live.draining = true;
+                let count = self.end_service(key, "drained", Kill::Term);
+                format!("{name} accepts no more, {count} connections are told to end")
+            }
+            _ => {
+                let count = self.end_service(key, "killed", Kill::Term);
+                format!("{count} connections of {name} are told to end")
+            }
+        };
+        let text = format!("by a control client: {told}");
+        self.note(LogLevel::Info, Some(&name), &text);
+        Answer::Done(told)
+    }
+
+    fn kill_connection(&mut self, id: &str) -> Answer {
+        let key = self
+            .children
+            .iter()
+            .find(|(_, child)| child.id.as_str() == id)
+            .map(|(key, _)| key);
+        let Some(key) = key else {
+            return Answer::Error(format!(
+                "no live connection has the id {id}; `oxinetd status NAME` lists them"
+            ));
+        };
+        self.end_child(key, "killed", Kill::Term);
+        Answer::Done(format!("connection {id} is told to end"))
+    }
+
+    /// Tells every child of a service to end; returns how many.
+    fn end_service(&mut self, service: ServiceKey, reason: &'static str, kill: Kill) -> usize {
+        let keys: Vec<_> = self
+            .children
+            .iter()
+            .filter(|(_, child)| child.service == service)
+            .map(|(key, _)| key)
+            .collect();
+        for key in &keys {
+            self.end_child(*key, reason, kill);
+        }
+        keys.len()
+    }
+}
+
+fn unknown(name: &str) -> Answer {
+    Answer::Error(format!(
+        "no service is called {name}; `oxinetd status` lists them"
+    ))
+}
