@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Arrival;
 use super::lists::Lists;
 use super::prefixes::{Meaning, Prefix, Prefixes};
-use super::Arrival;
 use crate::service::{Admission, Peer, Source};
 
 const LOOPBACK: [(IpAddr, u8); 2] = [
@@ -23,8 +23,14 @@ const PRIVATE: [(IpAddr, u8); 6] = [
     (IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 0, 0)), 12),
     (IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 0, 0)), 16),
     (IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 0, 0)), 16),
-    (IpAddr::V6(std::net::Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
-    (IpAddr::V6(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+    (
+        IpAddr::V6(std::net::Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)),
+        7,
+    ),
+    (
+        IpAddr::V6(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)),
+        10,
+    ),
 ];
 /// VMADDR_CID_LOCAL and VMADDR_CID_HOST of vsock(7).
 const HOST_CIDS: [u32; 2] = [1, 2];
@@ -41,11 +47,7 @@ impl Access {
     pub(super) fn new(admission: &Admission, lists: &Lists) -> Self {
         let allow = admission.allow.as_deref();
         Self {
-            peers: Peers::new(
-                lists,
-                allow.unwrap_or_default(),
-                &admission.deny,
-            ),
+            peers: Peers::new(lists, allow.unwrap_or_default(), &admission.deny),
             otherwise: if allow.is_some() {
                 Meaning::No
             } else {
@@ -114,10 +116,7 @@ impl Peers {
                     .or(self.local)
                     .or(self.any)
             }
-            Peer::Vsock { cid, .. } => self
-                .local
-                .filter(|_| HOST_CIDS.contains(cid))
-                .or(self.any),
+            Peer::Vsock { cid, .. } => self.local.filter(|_| HOST_CIDS.contains(cid)).or(self.any),
         }
     }
 }
@@ -223,7 +222,10 @@ mod tests {
 
     #[test]
     fn longest_prefix_decides_and_a_tie_refuses() {
-        let (host, guest) = (Peer::Vsock { cid: 2, port: 9 }, Peer::Vsock { cid: 3, port: 9 });
+        let (host, guest) = (
+            Peer::Vsock { cid: 2, port: 9 },
+            Peer::Vsock { cid: 3, port: 9 },
+        );
         for (allow, deny, peer, refused) in [
             ("", "", at("192.0.2.7"), false),
             ("", "10.0.0.0/8", at("10.1.2.3"), true),
@@ -264,7 +266,10 @@ mod tests {
             ("203.0.113.9/32", "@/scanners", at("203.0.113.9"), false),
             ("@/scanners", "", at("203.0.114.9"), true),
         ] {
-            let arrival = Arrival { peer: &peer, groups: &[] };
+            let arrival = Arrival {
+                peer: &peer,
+                groups: &[],
+            };
             let refuses = rule(allow, deny).refuses(&arrival);
             assert_eq!(refuses, refused, "{peer:?} with allow {allow} deny {deny}");
         }
@@ -273,7 +278,10 @@ mod tests {
     #[test]
     fn supplementary_groups_count_and_the_denied_one_wins() {
         let peer = unix(7, 100);
-        let arrival = Arrival { peer: &peer, groups: &[100, 4, 27] };
+        let arrival = Arrival {
+            peer: &peer,
+            groups: &[100, 4, 27],
+        };
         assert!(!rule("gid:4", "").refuses(&arrival));
         assert!(rule("gid:4", "gid:27").refuses(&arrival));
         assert!(rule("gid:4", "").asks_groups() && !rule("uid:4", "10.0.0.0/8").asks_groups());
@@ -286,7 +294,10 @@ mod tests {
             let v4 = Ipv4Addr::from(step.wrapping_mul(2_654_435_761));
             let verdict = |ip: IpAddr| {
                 let peer = Peer::Inet(SocketAddr::new(ip, 1));
-                rule.refuses(&Arrival { peer: &peer, groups: &[] })
+                rule.refuses(&Arrival {
+                    peer: &peer,
+                    groups: &[],
+                })
             };
             let mapped: Ipv6Addr = v4.to_ipv6_mapped();
             assert_eq!(verdict(v4.into()), verdict(mapped.into()), "{v4}");
@@ -297,7 +308,10 @@ mod tests {
     fn slowly(allow: Option<&[IpNet]>, deny: &[IpNet], ip: IpAddr) -> bool {
         let longest = |nets: &[IpNet]| {
             let matching = nets.iter().filter(|net| net.contains(&ip));
-            matching.map(|net| i32::from(net.prefix_len())).max().unwrap_or(-1)
+            matching
+                .map(|net| i32::from(net.prefix_len()))
+                .max()
+                .unwrap_or(-1)
         };
         let (yes, no) = (longest(allow.unwrap_or_default()), longest(deny));
         if yes == -1 && no == -1 {
@@ -320,7 +334,10 @@ mod tests {
             // Few bits differ, so that networks nest.
             let bits = random() & random();
             if v6 {
-                Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(bits & 0x0301_000f_0000_8003) << 40).into()
+                Ipv6Addr::from(
+                    0x2001_0db8_u128 << 96 | u128::from(bits & 0x0301_000f_0000_8003) << 40,
+                )
+                .into()
             } else {
                 Ipv4Addr::from(0x0a00_0000 | bits as u32 & 0x0013_8307).into()
             }
@@ -351,8 +368,15 @@ mod tests {
             for case in 0..100 {
                 let ip = address(case % 2 == 0);
                 let peer = Peer::Inet(SocketAddr::new(ip, 1));
-                let is = rule.refuses(&Arrival { peer: &peer, groups: &[] });
-                assert_eq!(is, slowly(allow.as_deref(), &deny, ip), "{ip} {allow:?} {deny:?}");
+                let is = rule.refuses(&Arrival {
+                    peer: &peer,
+                    groups: &[],
+                });
+                assert_eq!(
+                    is,
+                    slowly(allow.as_deref(), &deny, ip),
+                    "{ip} {allow:?} {deny:?}"
+                );
                 refused += u32::from(is);
             }
         }

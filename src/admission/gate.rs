@@ -144,8 +144,10 @@ impl House {
 
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.books.started);
-        // Not 0: that is the time of things that never happened.
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1)
+        // From 1: 0 is the time of things that never happened.
+        u64::try_from(since.as_nanos())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 }
 
@@ -158,6 +160,17 @@ pub struct Wait {
     pub until: Option<Instant>,
     /// It is a `pause` of the table, which has just begun or lasts.
     pub paused: bool,
+}
+
+impl Wait {
+    /// Until a connection ends.
+    pub fn room() -> Self {
+        Self {
+            reason: Refusal::Connections,
+            until: None,
+            paused: false,
+        }
+    }
 }
 
 /// The rules of one service, with their state.
@@ -221,6 +234,13 @@ impl Gate {
         self.over_limit = admission.over_limit;
         self.set_access(admission, lists);
         self.set_counters(house, admission, now);
+        let now = house.nanos(now);
+        for sources in [&house.books.streams, &house.books.datagrams] {
+            sources.borrow_mut().change_all(self.number, |memory| {
+                self.source_rate.adopt(memory, now);
+                self.bans.adopt(memory, now);
+            });
+        }
         regrouped
     }
 
@@ -246,11 +266,7 @@ impl Gate {
     /// What keeps a client that waits in the kernel's queue there, if anything. An empty bucket starts the `pause`.
     pub fn wait(&mut self, house: &House, now: Instant) -> Option<Wait> {
         if self.is_full() {
-            return Some(Wait {
-                reason: Refusal::Connections,
-                until: None,
-                paused: false,
-            });
+            return Some(Wait::room());
         }
         let nanos = house.nanos(now);
         let wait = self.rate.wait(nanos);
@@ -260,6 +276,11 @@ impl Gate {
             until: Some(now + Duration::from_nanos(wait).min(Duration::from_secs(86_400))),
             paused: self.rate.is_paused(nanos),
         })
+    }
+
+    /// True if [`Gate::wait`] would say nothing. It asks without consequences: nobody is known to wait.
+    pub fn may_go_on(&self, house: &House, now: Instant) -> bool {
+        !self.is_full() && self.rate.may_go_on(house.nanos(now))
     }
 
     /// True when `max_connections` leaves clients in the kernel's queue.
@@ -401,6 +422,14 @@ impl Gate {
         })?
     }
 
+    /// Lifts the ban of the source of `peer`. False: there is none.
+    pub fn unban(&self, house: &House, peer: &Peer, now: Instant) -> bool {
+        let (key, now) = (self.key(peer), house.nanos(now));
+        let mut sources = house.books.streams.borrow_mut();
+        let banned = |memory: &Memory| self.bans.refuses(Some(memory), now);
+        sources.find(&key).is_some_and(banned) && sources.change(key, Bans::lift).is_some()
+    }
+
     /// The sources with the most connections, then with the most refusals. Looks at all of them: for people.
     pub fn top_sources(&self, house: &House, now: Instant, count: usize) -> Vec<SourceUse> {
         let now = house.nanos(now);
@@ -507,7 +536,12 @@ pub(super) mod tests {
             let now = Instant::now();
             let house = House::new(now);
             let gate = Gate::new(&house, admission, &Lists::default(), now);
-            Self { house, gate, now, load: 0.0 }
+            Self {
+                house,
+                gate,
+                now,
+                load: 0.0,
+            }
         }
 
         pub(in crate::admission) fn after(&mut self, time: Duration) {
@@ -515,7 +549,11 @@ pub(super) mod tests {
         }
 
         fn moment(&self) -> Moment {
-            Moment { now: self.now, wall: SystemTime::UNIX_EPOCH, load: self.load }
+            Moment {
+                now: self.now,
+                wall: SystemTime::UNIX_EPOCH,
+                load: self.load,
+            }
         }
 
         pub(in crate::admission) fn admit(&mut self, peer: &Peer) -> Result<Ticket, Refusal> {
@@ -532,7 +570,8 @@ pub(super) mod tests {
         }
 
         pub(in crate::admission) fn change(&mut self, admission: &Admission) -> bool {
-            self.gate.change(&self.house, admission, &Lists::default(), self.now)
+            self.gate
+                .change(&self.house, admission, &Lists::default(), self.now)
         }
 
         fn refusal(&mut self, peer: &Peer) -> Option<Refusal> {
@@ -555,7 +594,10 @@ pub(super) mod tests {
 
     #[test]
     fn max_connections_admits_n_and_one_more_after_each_end() {
-        let mut bench = Bench::new(&Admission { max_connections: max(3), ..plain() });
+        let mut bench = Bench::new(&Admission {
+            max_connections: max(3),
+            ..plain()
+        });
         let peer = at("127.0.0.1");
         let mut held: Vec<Ticket> = (0..3).map(|_| bench.admit(&peer).unwrap()).collect();
         for _ in 0..5 {
@@ -571,7 +613,10 @@ pub(super) mod tests {
     #[test]
     fn max_per_source_is_exact_and_fair() {
         let limit = PerSource::At(NonZeroU32::new(2).unwrap());
-        let mut bench = Bench::new(&Admission { max_per_source: limit, ..plain() });
+        let mut bench = Bench::new(&Admission {
+            max_per_source: limit,
+            ..plain()
+        });
         let (one, other) = (at("2001:db8::1"), at("2001:db8:0:1::1"));
         let first = bench.admit(&one).unwrap();
         assert_eq!(first.of_source(), 1);
@@ -594,11 +639,17 @@ pub(super) mod tests {
 
     #[test]
     fn a_source_gets_half_of_the_service_by_default() {
-        let mut bench = Bench::new(&Admission { max_connections: max(4), ..plain() });
+        let mut bench = Bench::new(&Admission {
+            max_connections: max(4),
+            ..plain()
+        });
         let flood = at("192.0.2.7");
         let _held = [bench.admit(&flood).unwrap(), bench.admit(&flood).unwrap()];
         assert_eq!(bench.refusal(&flood), Some(Refusal::PerSource));
-        let _others = [bench.admit(&at("192.0.2.8")).unwrap(), bench.admit(&at("::1")).unwrap()];
+        let _others = [
+            bench.admit(&at("192.0.2.8")).unwrap(),
+            bench.admit(&at("::1")).unwrap(),
+        ];
         assert_eq!(bench.refusal(&at("::1")), Some(Refusal::Connections));
     }
 
@@ -607,11 +658,18 @@ pub(super) mod tests {
         for per_source in [false, true] {
             let rate = Some(rate(6, 60, 3));
             let admission = if per_source {
-                Admission { rate_per_source: rate, ..plain() }
+                Admission {
+                    rate_per_source: rate,
+                    ..plain()
+                }
             } else {
                 Admission { rate, ..plain() }
             };
-            let word = if per_source { Refusal::RatePerSource } else { Refusal::Rate };
+            let word = if per_source {
+                Refusal::RatePerSource
+            } else {
+                Refusal::Rate
+            };
             let mut bench = Bench::new(&admission);
             let peer = at("192.0.2.7");
             for _ in 0..3 {
@@ -652,16 +710,27 @@ pub(super) mod tests {
         for _ in 0..10 {
             assert_eq!(bench.refusal(&peer), Some(Refusal::Rate));
         }
-        let relaxed = Admission { rate_per_source: Some(rate(1, 3600, 2)), ..plain() };
+        let relaxed = Admission {
+            rate_per_source: Some(rate(1, 3600, 2)),
+            ..plain()
+        };
         bench.change(&relaxed);
         drop(bench.admit(&peer).unwrap());
-        assert_eq!(bench.refusal(&peer), Some(Refusal::RatePerSource), "the second of two");
+        assert_eq!(
+            bench.refusal(&peer),
+            Some(Refusal::RatePerSource),
+            "the second of two"
+        );
     }
 
     #[test]
     fn rules_are_asked_in_order() {
         let every = Admission {
-            hours: vec![Hours { days: 0, from: 0, to: 1 }],
+            hours: vec![Hours {
+                days: 0,
+                from: 0,
+                to: 1,
+            }],
             timezone: Some("UTC".to_owned()),
             deny: vec![Source::Any],
             max_load: Some(1.0),
@@ -669,10 +738,18 @@ pub(super) mod tests {
             rate_per_source: Some(rate(1, 3600, 1)),
             max_connections: max(1),
             rate: Some(rate(1, 3600, 1)),
-            penalty: Some(Penalty { after: rate(1, 3600, 1), first: seconds(60), max: seconds(60) }),
+            penalty: Some(Penalty {
+                after: rate(1, 3600, 1),
+                first: seconds(60),
+                max: seconds(60),
+            }),
             ..plain()
         };
-        let mut bench = Bench::new(&Admission { deny: Vec::new(), hours: Vec::new(), ..every.clone() });
+        let mut bench = Bench::new(&Admission {
+            deny: Vec::new(),
+            hours: Vec::new(),
+            ..every.clone()
+        });
         let peer = at("192.0.2.7");
         let _held = bench.admit(&peer).unwrap();
         // The one refusal that leads to the ban.
@@ -707,14 +784,22 @@ pub(super) mod tests {
         let mut bench = Bench::new(&Admission {
             max_per_source: PerSource::At(NonZeroU32::MIN),
             rate_per_source: Some(rate(1, 3600, 1)),
-            penalty: Some(Penalty { after: rate(1, 3600, 1), first: seconds(60), max: seconds(60) }),
+            penalty: Some(Penalty {
+                after: rate(1, 3600, 1),
+                first: seconds(60),
+                max: seconds(60),
+            }),
             exempt: vec![Source::Net("10.0.0.0/8".parse().unwrap())],
             max_connections: max(20),
             ..plain()
         });
         let friend = at("10.1.2.3");
         let held: Vec<Ticket> = (0..20).map(|_| bench.admit(&friend).unwrap()).collect();
-        assert_eq!(held.last().map(Ticket::of_source), Some(20), "counted all the same");
+        assert_eq!(
+            held.last().map(Ticket::of_source),
+            Some(20),
+            "counted all the same"
+        );
         assert_eq!(bench.refusal(&friend), Some(Refusal::Connections));
     }
 
@@ -730,7 +815,11 @@ pub(super) mod tests {
         let held = bench.admit(&at("::1")).unwrap();
         let wait = |bench: &mut Bench| {
             let wait = bench.gate.wait(&bench.house, bench.now)?;
-            Some((wait.reason, wait.until.map(|until| until - bench.now), wait.paused))
+            Some((
+                wait.reason,
+                wait.until.map(|until| until - bench.now),
+                wait.paused,
+            ))
         };
         assert_eq!(wait(&mut bench), Some((Refusal::Connections, None, false)));
         drop(held);
@@ -752,13 +841,19 @@ pub(super) mod tests {
             let peer = at("::1");
             drop(bench.admit(&peer).unwrap());
             drop(bench.admit(&peer).unwrap());
-            assert!(!bench.gate.is_paused(&bench.house, bench.now), "the rate alone is no pause");
+            assert!(
+                !bench.gate.is_paused(&bench.house, bench.now),
+                "the rate alone is no pause"
+            );
             if over_limit == OverLimit::Refuse {
                 assert_eq!(bench.gate.wait(&bench.house, bench.now), None);
                 assert_eq!(bench.refusal(&peer), Some(Refusal::Rate));
             }
             let wait = bench.gate.wait(&bench.house, bench.now).unwrap();
-            assert_eq!((wait.until, wait.paused), (Some(bench.now + seconds(10)), true));
+            assert_eq!(
+                (wait.until, wait.paused),
+                (Some(bench.now + seconds(10)), true)
+            );
             bench.after(seconds(9));
             assert!(bench.gate.wait(&bench.house, bench.now).is_some());
             bench.after(seconds(1));
@@ -780,14 +875,23 @@ pub(super) mod tests {
         let mut bench = Bench::new(&rules);
         let peer = at("192.0.2.7");
         let held: Vec<Ticket> = (0..4).map(|_| bench.admit(&peer).unwrap()).collect();
-        assert!(bench.gate.wait(&bench.house, bench.now).is_some_and(|wait| wait.paused));
+        assert!(
+            bench
+                .gate
+                .wait(&bench.house, bench.now)
+                .is_some_and(|wait| wait.paused)
+        );
         rules.pause = None;
         rules.rate = None;
         rules.max_connections = max(4);
         rules.max_per_source = PerSource::At(NonZeroU32::new(4).unwrap());
         assert!(!bench.change(&rules));
         let wait = bench.gate.wait(&bench.house, bench.now).unwrap();
-        assert_eq!(wait.reason, Refusal::Connections, "four are still counted, the pause is over");
+        assert_eq!(
+            wait.reason,
+            Refusal::Connections,
+            "four are still counted, the pause is over"
+        );
         rules.max_connections = max(100);
         bench.change(&rules);
         assert_eq!(bench.refusal(&peer), Some(Refusal::PerSource));
@@ -798,26 +902,44 @@ pub(super) mod tests {
 
     #[test]
     fn regrouped_tickets_count_for_their_new_source() {
-        let mut rules = Admission { max_per_source: PerSource::At(NonZeroU32::new(3).unwrap()), ..plain() };
+        let mut rules = Admission {
+            max_per_source: PerSource::At(NonZeroU32::new(3).unwrap()),
+            ..plain()
+        };
         let mut bench = Bench::new(&rules);
         let peers = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1"].map(at);
-        let mut held: Vec<Ticket> = peers.iter().map(|peer| bench.admit(peer).unwrap()).collect();
+        let mut held: Vec<Ticket> = peers
+            .iter()
+            .map(|peer| bench.admit(peer).unwrap())
+            .collect();
         rules.source_prefix = (24, 56);
         assert!(bench.change(&rules));
         for (ticket, peer) in held.iter_mut().zip(&peers) {
             ticket.regroup(&bench.gate, peer);
         }
-        assert_eq!(held.iter().map(Ticket::of_source).collect::<Vec<_>>(), [3, 3, 3, 1]);
+        assert_eq!(
+            held.iter().map(Ticket::of_source).collect::<Vec<_>>(),
+            [3, 3, 3, 1]
+        );
         assert_eq!(bench.refusal(&at("192.0.2.9")), Some(Refusal::PerSource));
         drop(held);
-        assert!(bench.gate.top_sources(&bench.house, bench.now, 9).is_empty());
+        assert!(
+            bench
+                .gate
+                .top_sources(&bench.house, bench.now, 9)
+                .is_empty()
+        );
     }
 
     #[test]
     fn bans_are_for_those_who_knock_too_often() {
         let mut bench = Bench::new(&Admission {
             deny: vec![Source::Net("192.0.2.0/24".parse().unwrap())],
-            penalty: Some(Penalty { after: rate(3, 60, 3), first: seconds(30), max: seconds(600) }),
+            penalty: Some(Penalty {
+                after: rate(3, 60, 3),
+                first: seconds(30),
+                max: seconds(600),
+            }),
             ..plain()
         });
         let peer = at("192.0.2.7");
@@ -832,6 +954,11 @@ pub(super) mod tests {
         let top = bench.gate.top_sources(&bench.house, bench.now, 1);
         assert_eq!(top[0].banned_for, Some(seconds(30)));
         assert_eq!(top[0].refused, 103);
+        assert!(bench.gate.unban(&bench.house, &peer, bench.now));
+        assert!(!bench.gate.unban(&bench.house, &peer, bench.now));
+        for _ in 0..3 {
+            assert_eq!(bench.refusal(&peer), Some(Refusal::Address), "lifted");
+        }
         bench.after(seconds(30));
         assert_eq!(bench.refusal(&peer), Some(Refusal::Address), "over");
     }
@@ -841,7 +968,11 @@ pub(super) mod tests {
         let mut bench = Bench::new(&Admission {
             max_connections: max(1),
             max_per_source: PerSource::Unlimited,
-            penalty: Some(Penalty { after: rate(1, 60, 1), first: seconds(30), max: seconds(600) }),
+            penalty: Some(Penalty {
+                after: rate(1, 60, 1),
+                first: seconds(30),
+                max: seconds(600),
+            }),
             ..plain()
         });
         let _held = bench.admit(&at("192.0.2.7")).unwrap();
@@ -856,7 +987,11 @@ pub(super) mod tests {
             rate: Some(rate(1, 3600, 3)),
             rate_per_source: Some(rate(1, 3600, 2)),
             deny: vec![Source::Net("203.0.113.0/24".parse().unwrap())],
-            penalty: Some(Penalty { after: rate(1, 60, 1), first: seconds(30), max: seconds(600) }),
+            penalty: Some(Penalty {
+                after: rate(1, 60, 1),
+                first: seconds(30),
+                max: seconds(600),
+            }),
             ..plain()
         };
         let mut bench = Bench::new(&rules);
@@ -871,12 +1006,19 @@ pub(super) mod tests {
         assert_eq!(bench.datagram(&at("192.0.2.9")), Err(Refusal::Rate));
         drop(bench.admit(&victim).unwrap());
         drop(bench.admit(&victim).unwrap());
-        assert_eq!(bench.refusal(&victim), Some(Refusal::RatePerSource), "as if no datagram had come");
+        assert_eq!(
+            bench.refusal(&victim),
+            Some(Refusal::RatePerSource),
+            "as if no datagram had come"
+        );
     }
 
     #[test]
     fn a_million_forged_senders_touch_no_connection_and_no_more_memory() {
-        let rules = Admission { rate_per_source: Some(rate(1, 3600, 1)), ..plain() };
+        let rules = Admission {
+            rate_per_source: Some(rate(1, 3600, 1)),
+            ..plain()
+        };
         let mut bench = Bench::new(&rules);
         let innocent = at("192.0.2.7");
         let ticket = bench.admit(&innocent).unwrap();
@@ -887,7 +1029,11 @@ pub(super) mod tests {
         assert_eq!(bench.house.books.datagrams.borrow().len(), DATAGRAM_SOURCES);
         assert_eq!(bench.house.books.streams.borrow().len(), 1);
         assert_eq!(ticket.of_source(), 1);
-        assert_eq!(bench.refusal(&innocent), Some(Refusal::RatePerSource), "not forgotten");
+        assert_eq!(
+            bench.refusal(&innocent),
+            Some(Refusal::RatePerSource),
+            "not forgotten"
+        );
     }
 
     #[test]

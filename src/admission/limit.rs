@@ -110,14 +110,23 @@ mod tests {
 
     #[test]
     fn default_is_half_of_the_service_and_spares_what_many_share() {
-        let unix = Peer::Unix { uid: 0, gid: 0, pid: 1 };
+        let unix = Peer::Unix {
+            uid: 0,
+            gid: 0,
+            pid: 1,
+        };
         let mut admission = plain();
         for (per_source, all, far, near) in [
             (PerSource::Half, Some(256), Some(128), None),
             (PerSource::Half, Some(1), Some(1), None),
             (PerSource::Half, Some(3), Some(1), None),
             (PerSource::Half, None, None, None),
-            (PerSource::At(NonZeroU32::new(7).unwrap()), Some(256), Some(7), Some(7)),
+            (
+                PerSource::At(NonZeroU32::new(7).unwrap()),
+                Some(256),
+                Some(7),
+                Some(7),
+            ),
             (PerSource::Unlimited, Some(256), None, None),
         ] {
             admission.max_per_source = per_source;

@@ -22,9 +22,16 @@ impl Lists {
         lists
     }
 
-    /// New contents.
-    pub fn replace(&mut self, list: List) {
-        self.0.insert(list.path, list.sources.into());
+    /// New contents. True: they are other ones.
+    pub fn replace(&mut self, list: List) -> bool {
+        let sources: Rc<[Source]> = list.sources.into();
+        let before = self.0.insert(list.path, Rc::clone(&sources));
+        before.is_none_or(|before| before != sources)
+    }
+
+    /// True if this file is a list.
+    pub fn has(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
     }
 
     /// The files, in the order of their names.
@@ -61,7 +68,8 @@ pub(super) fn names(admission: &Admission, paths: &[&Path]) -> bool {
         &admission.deny,
         &admission.exempt,
     ];
-    lists.into_iter().flatten().any(
-        |source| matches!(source, Source::File(path) if paths.contains(&path.as_path())),
-    )
+    lists
+        .into_iter()
+        .flatten()
+        .any(|source| matches!(source, Source::File(path) if paths.contains(&path.as_path())))
 }

@@ -49,6 +49,22 @@ impl Bans {
             .min(memory.banned_at.saturating_add(max))
     }
 
+    /// Forgets every ban and what led to it.
+    pub(super) fn lift(memory: &mut Memory) {
+        memory.strikes = Bucket::default();
+        memory.banned_at = 0;
+        memory.banned_until = 0;
+        memory.bans = 0;
+    }
+
+    /// What was counted under other terms.
+    pub(super) fn adopt(&self, memory: &mut Memory, now: u64) {
+        match &self.0 {
+            Some(terms) => memory.strikes = terms.after.adopt(memory.strikes, now),
+            None => Self::lift(memory),
+        }
+    }
+
     /// Counts a refusal. `Some`: it started a ban of this length.
     pub(super) fn strike(&self, memory: &mut Memory, now: u64) -> Option<Duration> {
         let terms = self.0.as_ref()?;
@@ -59,7 +75,9 @@ impl Bans {
         if now > memory.banned_until.saturating_add(terms.max) {
             memory.bans = 0;
         }
-        let doubled = 1_u64.checked_shl(u32::from(memory.bans)).unwrap_or(u64::MAX);
+        let doubled = 1_u64
+            .checked_shl(u32::from(memory.bans))
+            .unwrap_or(u64::MAX);
         let ban = terms.first.saturating_mul(doubled).min(terms.max);
         memory.bans = memory.bans.saturating_add(1).min(63);
         memory.strikes = Bucket::default();

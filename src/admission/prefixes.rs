@@ -155,7 +155,10 @@ mod tests {
 
     #[test]
     fn length_zero_and_full_length_are_prefixes_too() {
-        let one = Prefixes::new(vec![prefix(7, 128, Meaning::No), prefix(0, 0, Meaning::Yes)]);
+        let one = Prefixes::new(vec![
+            prefix(7, 128, Meaning::No),
+            prefix(0, 0, Meaning::Yes),
+        ]);
         assert_eq!(one.find(7), Some(Meaning::No));
         assert_eq!(one.find(6), Some(Meaning::Yes));
         assert_eq!(Prefixes::new(Vec::new()).find(0), None);

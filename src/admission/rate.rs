@@ -38,14 +38,19 @@ impl From<Rate> for Meter {
 }
 
 impl Meter {
-    /// What is missing, in ns. Never more than the depth: a bucket of a larger rate, before a reload, is empty at most.
-    fn debt(self, bucket: Bucket, now: u64) -> u64 {
-        bucket.0.saturating_sub(now).min(self.depth)
+    /// The bucket of another rate, after a reload: at most empty, or it would stay empty for the old rate's time.
+    pub(super) fn adopt(self, bucket: Bucket, now: u64) -> Bucket {
+        Bucket(bucket.0.min(now.saturating_add(self.depth)))
+    }
+
+    /// What is missing, in ns.
+    fn debt(bucket: Bucket, now: u64) -> u64 {
+        bucket.0.saturating_sub(now)
     }
 
     /// ns until there is a token; 0: there is one.
     pub(super) fn wait(self, bucket: Bucket, now: u64) -> u64 {
-        self.debt(bucket, now)
+        Self::debt(bucket, now)
             .saturating_add(self.interval)
             .saturating_sub(self.depth)
     }
@@ -53,7 +58,7 @@ impl Meter {
     /// The bucket without one token.
     pub(super) fn take(self, bucket: Bucket, now: u64) -> Bucket {
         Bucket(
-            now.saturating_add(self.debt(bucket, now))
+            now.saturating_add(Self::debt(bucket, now))
                 .saturating_add(self.interval),
         )
     }
@@ -85,6 +90,14 @@ impl SourceRate {
         }
     }
 
+    /// What was taken under another rate.
+    pub(super) fn adopt(&self, memory: &mut Memory, now: u64) {
+        memory.starts = match self.meter {
+            Some(meter) => meter.adopt(memory.starts, now),
+            None => Bucket::default(),
+        };
+    }
+
     pub(super) fn is_off(&self) -> bool {
         self.meter.is_none()
     }
@@ -106,6 +119,9 @@ impl ServiceRate {
     /// New values; what was taken stays taken, and a pause ends at most one new pause from now.
     pub(super) fn change(&mut self, admission: &crate::service::Admission, now: u64) {
         self.meter = admission.rate.map(Meter::from);
+        self.bucket = self
+            .meter
+            .map_or(Bucket::default(), |meter| meter.adopt(self.bucket, now));
         self.queue = admission.over_limit == OverLimit::Queue;
         self.pause = admission
             .pause
@@ -122,13 +138,16 @@ impl ServiceRate {
         if paused > 0 || !self.queue {
             return paused;
         }
-        let wait = self
-            .meter
-            .map_or(0, |meter| meter.wait(self.bucket, now));
+        let wait = self.meter.map_or(0, |meter| meter.wait(self.bucket, now));
         if wait > 0 && self.pause > 0 {
             return self.start_pause(now);
         }
         wait
+    }
+
+    /// True if [`Self::wait`] would say 0. Starts nothing.
+    pub(super) fn may_go_on(&self, now: u64) -> bool {
+        !self.is_paused(now) && !(self.queue && self.refuses(now))
     }
 
     pub(super) fn is_paused(&self, now: u64) -> bool {
@@ -180,7 +199,13 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
-        for (count, per, burst) in [(10, 60, 20), (50, 1, 50), (3, 1, 3), (1, 3600, 1), (7, 2, 1)] {
+        for (count, per, burst) in [
+            (10, 60, 20),
+            (50, 1, 50),
+            (3, 1, 3),
+            (1, 3600, 1),
+            (7, 2, 1),
+        ] {
             let meter = meter(count, per, burst);
             let mut bucket = Bucket::default();
             assert_eq!(drain(meter, &mut bucket, 5), burst, "{count}/{per}");
@@ -190,7 +215,10 @@ mod tests {
             assert_eq!(drain(meter, &mut bucket, 5 + wait), 1);
             let later = 5 + wait + per * SECOND;
             assert_eq!(drain(meter, &mut bucket, later), count.min(burst));
-            assert_eq!(drain(meter, &mut bucket, later + 1000 * per * SECOND), burst);
+            assert_eq!(
+                drain(meter, &mut bucket, later + 1000 * per * SECOND),
+                burst
+            );
         }
     }
 
@@ -200,7 +228,12 @@ mod tests {
         let mut bucket = Bucket::default();
         drain(slow, &mut bucket, 0);
         let fast = meter(100, 1, 5);
-        assert_eq!(fast.wait(bucket, 0), SECOND / 100, "empty, not ten hours in debt");
+        let bucket = fast.adopt(bucket, 0);
+        assert_eq!(
+            fast.wait(bucket, 0),
+            SECOND / 100,
+            "empty, not ten hours in debt"
+        );
     }
 
     #[test]

@@ -35,9 +35,7 @@ impl SourceKey {
     /// The source of `peer` at the gate with this number, grouped by prefixes of these lengths.
     pub(super) fn new(gate: u32, peer: &Peer, (v4, v6): (u8, u8)) -> Self {
         let keep = |bits: u128, length: u8| {
-            bits & u128::MAX
-                .checked_shl(128 - u32::from(length))
-                .unwrap_or(0)
+            bits & u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
         };
         let (family, length, bits) = match peer {
             Peer::Inet(address) => match address.ip() {
@@ -198,7 +196,11 @@ impl Sources {
     }
 
     /// Lets a rule remember something of a source.
-    pub(super) fn change<T>(&mut self, key: SourceKey, rule: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+    pub(super) fn change<T>(
+        &mut self,
+        key: SourceKey,
+        rule: impl FnOnce(&mut Memory) -> T,
+    ) -> Option<T> {
         let slot = self.search(&key).unwrap_or_else(|| self.insert(key));
         let result = self.entry_mut(slot).map(|entry| rule(&mut entry.memory));
         self.unqueue(slot);
@@ -212,6 +214,15 @@ impl Sources {
             .iter()
             .filter(move |entry| entry.key.gate == gate && !entry.memory.is_empty())
             .map(|entry| (entry.key, &entry.memory))
+    }
+
+    /// Changes everything that is remembered for a gate. Looks at all of the table: for reloads.
+    pub(super) fn change_all(&mut self, gate: u32, rule: impl Fn(&mut Memory)) {
+        for entry in &mut self.entries {
+            if entry.key.gate == gate {
+                rule(&mut entry.memory);
+            }
+        }
     }
 
     /// How many sources are remembered.
@@ -409,8 +420,20 @@ mod tests {
             (at("192.0.2.7"), (24, 56), "192.0.2.0/24"),
             (at("192.0.2.7"), (0, 0), "0.0.0.0/0"),
             (at("2001:db8:1:2:3:4:5:6"), (32, 64), "2001:db8:1:2::/64"),
-            (at("2001:db8:1:2:3:4:5:6"), (32, 128), "2001:db8:1:2:3:4:5:6"),
-            (Peer::Unix { uid: 7, gid: 8, pid: 9 }, (32, 64), "uid:7"),
+            (
+                at("2001:db8:1:2:3:4:5:6"),
+                (32, 128),
+                "2001:db8:1:2:3:4:5:6",
+            ),
+            (
+                Peer::Unix {
+                    uid: 7,
+                    gid: 8,
+                    pid: 9,
+                },
+                (32, 64),
+                "uid:7",
+            ),
             (Peer::Vsock { cid: 3, port: 9 }, (32, 64), "vsock:3"),
         ] {
             assert_eq!(of(&peer, lengths), source);

@@ -63,7 +63,11 @@ impl RefusalLog {
         }
         let first = self.held_back.total() == 0;
         self.held_back.add(refusal);
-        if first { Err(minute + MINUTE) } else { Ok(false) }
+        if first {
+            Err(minute + MINUTE)
+        } else {
+            Ok(false)
+        }
     }
 
     /// The end of the minute: what was held back in it.
@@ -90,7 +94,11 @@ mod tests {
             for _ in 0..500 {
                 assert_eq!(log.tells(Refusal::Address, now), Ok(false));
             }
-            assert_eq!(log.tells(Refusal::Rate, now), Ok(true), "each rule has its own");
+            assert_eq!(
+                log.tells(Refusal::Rate, now),
+                Ok(true),
+                "each rule has its own"
+            );
             let held_back: Vec<_> = log.settle().counts().collect();
             assert_eq!(held_back, [(Refusal::Address, 501)]);
         }

@@ -11,8 +11,11 @@ mod children;
 mod control;
 mod id;
 mod listeners;
+mod lists;
 mod loading;
 mod output;
+mod queue;
+mod refusal;
 mod reload;
 mod signals;
 mod start;
@@ -29,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
-use crate::admission::House;
+use crate::admission::{House, LoadAverage};
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
@@ -62,6 +65,11 @@ pub struct Daemon {
     listeners: SlotMap<ListenerKey, Listener>,
     children: SlotMap<ChildKey, Child>,
     house: House,
+    load: LoadAverage,
+    lists: lists::ListFiles,
+    refused: refusal::Refused,
+    /// Clients wait for the limit of the whole daemon.
+    queueing: Option<queue::Queueing>,
     ids: ConnectionIds,
     timers: Timers,
     /// Listeners that wait for something of the whole daemon: room, a launch slot, descriptors.
@@ -131,6 +139,8 @@ impl Daemon {
                 Some(Token::Signals) => self.on_signals(now),
                 Some(Token::Loading) => self.on_loaded(now),
                 Some(Token::Output(key)) => self.on_output(key, now),
+                Some(Token::Refused(key)) => self.on_refused(key),
+                Some(Token::Lists) => self.on_lists_read(),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
@@ -146,6 +156,10 @@ impl Daemon {
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
             Timer::Control(key) => self.on_control_deadline(key, now),
+            Timer::Queue(key) => self.on_queue_look(key, now),
+            Timer::Refusals(key) => self.on_refusals_due(key),
+            Timer::Refused(key) => self.close_refused(key),
+            Timer::Lists => self.on_lists_look(now),
             Timer::Orphans => self.reap_orphans(now),
         }
     }

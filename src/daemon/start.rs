@@ -16,13 +16,14 @@ use slotmap::SlotMap;
 
 use super::control::Control;
 use super::id::ConnectionIds;
+use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
-use super::reload::new_service;
+use super::refusal::Refused;
 use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
 use super::{Daemon, Phase};
-use crate::admission::House;
+use crate::admission::{House, Lists, LoadAverage};
 use crate::handover::Loaded;
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener;
@@ -159,7 +160,11 @@ impl Start {
             names: HashMap::new(),
             listeners: SlotMap::with_key(),
             children: SlotMap::with_key(),
-            house: House::default(),
+            house: House::new(Instant::now()),
+            load: LoadAverage::default(),
+            lists: ListFiles::default(),
+            refused: Refused::new(self.open_files),
+            queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),
             waiting: Vec::new(),
@@ -184,9 +189,11 @@ impl Daemon {
     fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>) -> bool {
         let now = Instant::now();
         let mut failed = false;
+        self.set_lists(Lists::new(table), now);
         let enabled = table.services.iter().filter(|service| service.enabled);
         for (service, plan) in enabled.zip(plans) {
-            let key = self.services.insert(new_service(service, plan));
+            let live = self.new_service(service, plan);
+            let key = self.services.insert(live);
             self.names.insert(service.name.clone(), key);
             for address in &service.listen {
                 match listener::bind(address, &service.socket) {

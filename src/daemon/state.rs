@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::id::ConnectionId;
 use super::output::Output;
+use super::queue::Queueing;
 use super::token::{ListenerKey, ServiceKey};
-use crate::admission::{Gate, Ticket};
+use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::launch::Plan;
 use crate::listener::Socket;
 use crate::service::{Address, Peer, Service};
@@ -32,6 +33,9 @@ pub(super) struct LiveService {
     pub failure: Option<String>,
     pub output: Option<Output>,
     pub counters: Counters,
+    pub refusal_log: RefusalLog,
+    /// Clients wait in the kernel's queue.
+    pub queueing: Option<Queueing>,
     /// True after a reload without it: it goes when its last child has gone.
     pub removed: bool,
 }
@@ -40,7 +44,9 @@ pub(super) struct LiveService {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counters {
     pub served: u64,
-    pub refused: u64,
+    pub refused: Tally,
+    /// For how long clients had to wait in the kernel's queue, without the time that lasts.
+    pub queued: Duration,
     pub failed: u64,
     pub last: super::status::Last,
 }
@@ -113,7 +119,7 @@ pub(super) struct Child {
     pub id: ConnectionId,
     pub peer: Peer,
     /// Held for as long as the child is.
-    pub _ticket: Option<Ticket>,
+    pub ticket: Option<Ticket>,
     pub started: Instant,
     pub launch: Launch,
     /// Why the daemon ended it, if it did.

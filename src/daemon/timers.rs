@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::token::{ControlKey, ListenerKey, ServiceKey};
+use super::token::{ControlKey, ListenerKey, RefusedKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,14 @@ pub(super) enum Timer {
     Loading,
     /// A control client has had its time.
     Control(ControlKey),
+    /// Whether clients still wait is looked at; `None`: for the whole daemon.
+    Queue(Option<ServiceKey>),
+    /// Refusals that were not told one by one are told as a number.
+    Refusals(ServiceKey),
+    /// A refused connection has had its time.
+    Refused(RefusedKey),
+    /// The files of lists are looked at.
+    Lists,
     /// Orphans may be reaped again.
     Orphans,
 }

@@ -13,6 +13,8 @@ new_key_type! {
     pub struct ChildKey;
     /// A client of the control socket.
     pub struct ControlKey;
+    /// A refused connection that is not closed yet.
+    pub struct RefusedKey;
 }
 
 /// The subject of an event.
@@ -30,6 +32,10 @@ pub(super) enum Token {
     Output(ServiceKey),
     /// Control clients are waiting.
     Control,
+    /// A refused client sent something, or is gone.
+    Refused(RefusedKey),
+    /// The child that reads lists has ended.
+    Lists,
     /// A control client sent something, or takes more.
     ControlClient(ControlKey),
 }
@@ -49,6 +55,8 @@ impl Token {
             Self::Output(key) => (5, key.data().as_ffi()),
             Self::Control => (6, 0),
             Self::ControlClient(key) => (7, key.data().as_ffi()),
+            Self::Refused(key) => (12, key.data().as_ffi()),
+            Self::Lists => (13, 0),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -64,6 +72,8 @@ impl Token {
             5 => Some(Self::Output(key.into())),
             6 => Some(Self::Control),
             7 => Some(Self::ControlClient(key.into())),
+            12 => Some(Self::Refused(key.into())),
+            13 => Some(Self::Lists),
             _ => None,
         }
     }
@@ -80,6 +90,7 @@ mod tests {
         let mut children = SlotMap::<ChildKey, ()>::with_key();
         let mut services = SlotMap::<ServiceKey, ()>::with_key();
         let mut clients = SlotMap::<ControlKey, ()>::with_key();
+        let mut refused = SlotMap::<RefusedKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -91,6 +102,8 @@ mod tests {
                 Token::Output(services.insert(())),
                 Token::Control,
                 Token::ControlClient(clients.insert(())),
+                Token::Refused(refused.insert(())),
+                Token::Lists,
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

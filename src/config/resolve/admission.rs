@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::process::table_only;
 use super::reader::{Item, Reader};
-use crate::config::diagnostic::{Code, Diagnostic, shown};
+use crate::config::diagnostic::{Code, Diagnostic, nearest, shown};
+use crate::config::files::reason;
 use crate::config::keys::Key;
 use crate::config::source::Place;
-use crate::config::values::{Problem, hours, prefix, template};
+use crate::config::values::{Parsed, Problem, hours, prefix, template};
 use crate::config::world::Opened;
 use crate::service::{
     Admission, Hours, OverLimit, Penalty, PerSource, Proxy, ProxyVersion, RefuseWith, Source,
@@ -53,9 +54,15 @@ pub(super) fn admission(reader: &Reader<'_, '_>) -> Admission {
 
 /// A list of sources with their places; files are named from the directory of the file that names them.
 pub(super) fn sources(reader: &Reader<'_, '_>, key: Key) -> Option<Vec<(Source, Place)>> {
-    let sources = reader.list(key, prefix::parse)?;
+    let sources = reader.list(key, |text| {
+        account(reader, text).unwrap_or_else(|| prefix::parse(text))
+    })?;
     let beside = |(source, place): (Source, Place)| match source {
-        Source::File(path) => (Source::File(absolute_beside(reader, &path, place)), place),
+        Source::File(path) => {
+            let path = absolute_beside(reader, &path, place);
+            reader.context.read_list(&path, place);
+            (Source::File(path), place)
+        }
         other => (other, place),
     };
     Some(sources.into_iter().map(beside).collect())
@@ -67,6 +74,47 @@ fn absolute_beside(reader: &Reader<'_, '_>, path: &std::path::Path, place: Place
         place,
         quoted: true,
     })
+}
+
+/// `uid:NAME` and `gid:NAME`; `None` for everything else.
+fn account(reader: &Reader<'_, '_>, text: &str) -> Option<Parsed<Source>> {
+    let world = reader.context.host.world;
+    let is_name =
+        |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    let unknown = |kind: &str, name: &str, names: Vec<String>| {
+        let problem = Problem::new(format!("names an unknown {kind} `{}`", shown(name)));
+        Err(match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => {
+                let instead = format!("{}{near}", &text[..4]);
+                problem
+                    .help(format!("did you mean `\"{instead}\"`?"))
+                    .instead(instead)
+            }
+            None => problem.help("write the name of one that exists, or its number"),
+        })
+    };
+    if let Some(name) = text.strip_prefix("uid:").filter(is_name) {
+        return Some(match world.user(name) {
+            Ok(Some(account)) => Ok(Source::Uid(account.uid)),
+            Ok(None) => unknown("user", name, world.user_names()),
+            Err(error) => Err(looked_up("user", name, &error)),
+        });
+    }
+    let name = text.strip_prefix("gid:").filter(is_name)?;
+    Some(match world.group(name) {
+        Ok(Some(gid)) => Ok(Source::Gid(gid)),
+        Ok(None) => unknown("group", name, world.group_names()),
+        Err(error) => Err(looked_up("group", name, &error)),
+    })
+}
+
+fn looked_up(kind: &str, name: &str, error: &std::io::Error) -> Problem {
+    Problem::new(format!(
+        "names a {kind} that cannot be looked up: `{}` ({})",
+        shown(name),
+        reason(error)
+    ))
+    .help("write its number")
 }
 
 fn plain(sources: Vec<(Source, Place)>) -> Vec<Source> {
