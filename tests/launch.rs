@@ -71,6 +71,7 @@ const TESTS: &[Test] = &[
     ("every_call_of_the_set_up_fails_closed", injected_errors),
     ("refused_clone_falls_back_to_fork", fallback),
     ("shared_child_is_raw_calls_only", disassembly),
+    ("held_child_does_not_keep_its_neighbours_client", neighbours),
     ("plans_refuse_what_is_not_there", refused_plans),
 ];
 
@@ -249,6 +250,14 @@ impl Bench {
 
     /// After a failed test: what it left must not fail the next one too.
     fn clean_up(&mut self) {
+        let children = format!("/proc/self/task/{}/children", std::process::id());
+        for pid in std::fs::read_to_string(children)
+            .unwrap()
+            .split_whitespace()
+        {
+            let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+            nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(100));
         while self.launcher.in_flight() > 0 {
             self.launcher.sweep(Instant::now(), &mut self.settled);
@@ -1010,7 +1019,20 @@ fn injected_errors(bench: &mut Bench) {
     ] {
         let plan = bench.plan(&full(private, uid));
         let calls = traced_calls(bench, &plan);
-        assert!(calls.len() > 20, "{calls:?}");
+        let made = |name: &str| calls.iter().filter(|call| *call == name).count();
+        assert_eq!(
+            made("setresuid"),
+            if uid == 0 { 1 } else { 2 },
+            "no try to be root again"
+        );
+        assert_eq!(
+            (made("close_range"), made("setsid"), made("chroot")),
+            (2, 1, 1)
+        );
+        assert_eq!(
+            (made("setgroups"), made("setresgid"), made("capset")),
+            (1, 1, 1)
+        );
         let mut counts = std::collections::BTreeMap::new();
         for (at, call) in calls.iter().enumerate() {
             let when: &mut u32 = counts.entry(call.clone()).or_default();
@@ -1222,6 +1244,18 @@ fn disassembly(bench: &mut Bench) {
         calls > 25,
         "only {calls} system calls found: is this the child?"
     );
+}
+
+/// The second child copies the first one's connection with the table, and then waits before its exec.
+fn neighbours(bench: &mut Bench) {
+    let quick = bench.plan(&service(&["/bin/true"]));
+    let (_dir, waiting) = waiting_plan(bench);
+    let first = bench.launch(&quick);
+    let held = bench.launch(&waiting);
+    assert_eq!(bench.finish(first).0, "");
+    assert_eq!(waiting.in_flight(), 1);
+    kill(&held);
+    assert!(matches!(bench.finish(held).1, Outcome::Killed { .. }));
 }
 
 fn refused_plans(bench: &mut Bench) {

@@ -42,16 +42,11 @@ impl Default for FakeWorld {
 
 impl FakeWorld {
     pub(crate) fn host(&self, euid: u32) -> Host<'_> {
-        Host {
-            euid,
-            egid: euid,
-            runtime_dir: (euid != 0).then_some(Path::new("/run/user/7")),
-            world: self,
-        }
+        Host::new(euid, euid, self)
     }
 
     fn missing<T>() -> io::Result<T> {
-        Err(io::Error::from(io::ErrorKind::NotFound))
+        Err(io::Error::from_raw_os_error(2))
     }
 }
 
@@ -190,6 +185,10 @@ impl World for FakeWorld {
             gid: 0,
             mode: 0o040_755,
         }))
+    }
+
+    fn runtime_dir(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/run/user/7"))
     }
 
     fn is_executable(&self, path: &Path) -> bool {

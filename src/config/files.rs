@@ -26,7 +26,7 @@ pub(super) fn read(
         let title = format!("cannot read {}: {what}", shown(&path.to_string_lossy()));
         let mut problem = Diagnostic::error(Code::Unreadable, asked_at, title);
         if asked_at.is_some() {
-            problem.label = "named here".to_owned();
+            problem = problem.label("named here");
         }
         if !help.is_empty() {
             problem.help = Some(help.to_owned());
@@ -62,7 +62,7 @@ pub(super) fn read(
 /// The text of a file: UTF-8, without a BOM, without NUL.
 fn text(name: String, bytes: Vec<u8>, problems: &mut Vec<Diagnostic>) -> Option<SourceFile> {
     let mut refuse = |at: usize, before: &[u8], what: &str, help: &str| {
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         let title = format!("{}:{line}: byte {at} is {what}", shown(&name));
         problems.push(Diagnostic::error(Code::Unreadable, None, title).help(help));
     };
@@ -93,12 +93,9 @@ fn text(name: String, bytes: Vec<u8>, problems: &mut Vec<Diagnostic>) -> Option<
 
 /// The error in words, without the number.
 pub(super) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => error.to_string(),
-    }
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    words.to_lowercase()
 }
 
 /// The files that patterns name, in name order; of two with the same name the one of the later pattern counts.

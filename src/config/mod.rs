@@ -20,6 +20,9 @@ mod not_yet;
 mod raw;
 mod resolve;
 pub mod source;
+mod syntax;
+#[cfg(test)]
+mod tests;
 mod trust;
 pub mod values;
 pub mod world;
@@ -31,10 +34,12 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::service::Table;
-use diagnostic::{Code, Diagnostic, Report, shown};
+use diagnostic::{Code, Diagnostic};
+pub use diagnostic::{Format, Report};
 use keys::Key;
 use raw::RawFile;
-use source::{FileId, Place, SourceFile};
+use source::{Place, SourceFile};
+use syntax::parse;
 pub use world::{Host, World};
 
 /// The file that is read when none is named.
@@ -183,25 +188,6 @@ fn assemble(
         embedded,
         services,
     }
-}
-
-/// The tree of a file; `None` when it is not TOML, and every reason has been told.
-fn parse<'a>(
-    id: FileId,
-    file: &'a SourceFile,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Spanned<DeTable<'a>>> {
-    let (table, errors) = DeTable::parse_recoverable(&file.text);
-    for error in &errors {
-        let end = file.text.len();
-        let span = error.span().unwrap_or(end..end);
-        let place = Place::new(id, span);
-        let message = shown(error.message().lines().next().unwrap_or("not TOML"));
-        problems.push(
-            Diagnostic::error(Code::Syntax, place, format!("not TOML: {message}")).label("here"),
-        );
-    }
-    errors.is_empty().then_some(table)
 }
 
 /// The values of `include`.

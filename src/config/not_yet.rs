@@ -19,46 +19,32 @@ struct Feature {
     used: fn(&Service) -> bool,
 }
 
+/// A kind of address that is not served yet.
+type AddressKind = (&'static str, fn(&Address) -> bool);
+
+const ADDRESSES: &[AddressKind] = &[
+    ("a UDP address", |address| {
+        matches!(
+            address,
+            Address::Inet {
+                protocol: Protocol::Udp,
+                ..
+            }
+        )
+    }),
+    (
+        "a `unix-dgram` or `unix-seqpacket` address",
+        |address| matches!(address, Address::Unix { kind, .. } if *kind != UnixKind::Stream),
+    ),
+    ("a vsock address", |address| {
+        matches!(address, Address::Vsock { .. })
+    }),
+    ("an `fd` address", |address| {
+        matches!(address, Address::Inherited { .. })
+    }),
+];
+
 const FEATURES: &[Feature] = &[
-    Feature {
-        key: Key::Listen,
-        name: "a UDP address",
-        used: |service| {
-            listens(service, |address| {
-                matches!(
-                    address,
-                    Address::Inet {
-                        protocol: Protocol::Udp,
-                        ..
-                    }
-                )
-            })
-        },
-    },
-    Feature {
-        key: Key::Listen,
-        name: "a `unix-dgram` or `unix-seqpacket` address",
-        used: |service| {
-            listens(
-                service,
-                |address| matches!(address, Address::Unix { kind, .. } if *kind != UnixKind::Stream),
-            )
-        },
-    },
-    Feature {
-        key: Key::Listen,
-        name: "a vsock address",
-        used: |service| listens(service, |address| matches!(address, Address::Vsock { .. })),
-    },
-    Feature {
-        key: Key::Listen,
-        name: "an `fd` address",
-        used: |service| {
-            listens(service, |address| {
-                matches!(address, Address::Inherited { .. })
-            })
-        },
-    },
     Feature {
         key: Key::Wait,
         name: "`wait`",
@@ -67,7 +53,7 @@ const FEATURES: &[Feature] = &[
     Feature {
         key: Key::Redirect,
         name: "`redirect`",
-        used: |service| matches!(service.run, Run::Redirect(_)),
+        used: |service| matches!(&service.run, Run::Redirect(to) if !to.is_empty()),
     },
     Feature {
         key: Key::Builtin,
@@ -144,36 +130,33 @@ const FEATURES: &[Feature] = &[
 
 /// Reports what the service uses and this version does not serve.
 ///
-/// `written` knows the places of a key and of its value; without them the name of the service is shown.
+/// `written` knows the place of a key; without it the name of the service is shown. `places` are those of the addresses.
 pub(super) fn check(
-    written: &impl Fn(Key) -> Option<(Place, Place)>,
+    written: &impl Fn(Key) -> Option<Place>,
     service: &Service,
-    owner: &str,
+    places: &[Place],
     name: Place,
     mut report: impl FnMut(Diagnostic),
 ) {
+    for (kind, is_it) in ADDRESSES {
+        let mut found: Vec<Place> = Vec::new();
+        let all = service.listen.iter().zip(places);
+        found.extend(
+            all.filter(|(address, _)| is_it(address))
+                .map(|(_, place)| *place),
+        );
+        found.dedup();
+        for place in found {
+            report(problem(place, kind));
+        }
+    }
     for feature in FEATURES.iter().filter(|feature| (feature.used)(service)) {
-        let place = written(feature.key).map_or(name, |(key, value)| {
-            if feature.key == Key::Listen {
-                value
-            } else {
-                key
-            }
-        });
-        report(problem(place, &format!("{} in {owner}", feature.name)));
+        report(problem(written(feature.key).unwrap_or(name), feature.name));
     }
 }
 
 /// The error itself.
 pub(super) fn problem(place: Place, what: &str) -> Diagnostic {
-    Diagnostic::error(
-        Code::NotYet,
-        place,
-        format!("{what} is not served by this version yet"),
-    )
-    .label("a later version serves it")
-}
-
-fn listens(service: &Service, test: impl Fn(&Address) -> bool) -> bool {
-    service.listen.iter().any(test)
+    let title = format!("{what} is not served by this version yet");
+    Diagnostic::error(Code::NotYet, place, title).label("a later version serves it")
 }

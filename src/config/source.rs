@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 pub type FileId = u32;
 
 /// A stretch of text in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Place {
     /// The file.
     pub file: FileId,

@@ -118,23 +118,24 @@ mod tests {
 
     #[test]
     fn files_and_parents_must_be_roots_alone() {
-        let cases: [(u32, u32, u32, u32, bool, &[Severity]); 9] = [
-            (0, 0o100_644, 0, 0o040_755, false, &[]),
-            (0, 0o100_664, 0, 0o040_755, false, &[Severity::Error]),
-            (0, 0o100_666, 0, 0o040_755, true, &[Severity::Error]),
-            (7, 0o100_644, 0, 0o040_755, false, &[Severity::Error]),
-            (7, 0o100_644, 0, 0o040_755, true, &[Severity::Warning]),
-            (0, 0o100_644, 0, 0o041_777, false, &[]),
-            (0, 0o100_644, 0, 0o040_777, false, &[Severity::Error]),
+        let none: &[Severity] = &[];
+        let cases = [
+            (0, 0o100_644, 0, 0o040_755, false, none),
+            (0, 0o100_664, 0, 0o040_755, false, &[Severity::Error][..]),
+            (0, 0o100_666, 0, 0o040_755, true, &[Severity::Error][..]),
+            (7, 0o100_644, 0, 0o040_755, false, &[Severity::Error][..]),
+            (7, 0o100_644, 0, 0o040_755, true, &[Severity::Warning][..]),
+            (0, 0o100_644, 0, 0o041_777, false, none),
+            (0, 0o100_644, 0, 0o040_777, false, &[Severity::Error][..]),
             (
                 0,
                 0o100_644,
                 7,
                 0o041_777,
                 true,
-                &[Severity::Error, Severity::Warning],
+                &[Severity::Error, Severity::Warning][..],
             ),
-            (0, 0o100_644, 7, 0o040_755, false, &[Severity::Error]),
+            (0, 0o100_644, 7, 0o040_755, false, &[Severity::Error][..]),
         ];
         for (uid, mode, parent_uid, parent_mode, lenient, expected) in cases {
             let mut world = FakeWorld::default();

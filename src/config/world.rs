@@ -84,6 +84,8 @@ pub trait World {
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>>;
     /// Owner and permissions, of a link itself.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+    /// `XDG_RUNTIME_DIR`.
+    fn runtime_dir(&self) -> Option<PathBuf>;
     /// True for a regular file with an execute permission, through links.
     fn is_executable(&self, path: &Path) -> bool;
 }
@@ -95,13 +97,20 @@ pub struct Host<'a> {
     pub euid: u32,
     /// Effective group id of the daemon.
     pub egid: u32,
-    /// `XDG_RUNTIME_DIR` of an unprivileged daemon.
-    pub runtime_dir: Option<&'a Path>,
     /// The host.
     pub world: &'a dyn World,
 }
 
-impl Host<'_> {
+impl<'a> Host<'a> {
+    /// A daemon with these ids on this host.
+    pub fn new(user: u32, group: u32, world: &'a dyn World) -> Self {
+        Self {
+            euid: user,
+            egid: group,
+            world,
+        }
+    }
+
     /// True when the daemon may take other accounts.
     pub fn is_root(&self) -> bool {
         self.euid == 0

@@ -64,6 +64,10 @@ pub fn ask(name: &UnixName, request: &Request) -> Result<Answer, ClientError> {
     })
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "io::ErrorKind is an open list"
+)]
 fn connect(name: &UnixName) -> Result<UnixStream, ClientError> {
     let stream = match name {
         UnixName::Path(path) => UnixStream::connect(path),

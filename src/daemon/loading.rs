@@ -38,22 +38,11 @@ impl Source {
         }
     }
 
-    /// Loads in this process.
-    pub fn load_report(&self) -> config::Loaded {
-        let (euid, egid) = start::identity();
-        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let host = config::Host {
-            euid,
-            egid,
-            runtime_dir: runtime_dir.as_deref(),
-            world: &SystemWorld::new(),
-        };
-        config::load(&self.main(), &host)
-    }
-
-    /// Loads, and words the report.
+    /// Loads in this process, and words the report.
     fn load(&self, color: bool) -> Loaded {
-        let loaded = self.load_report();
+        let (euid, egid) = start::identity();
+        let world = SystemWorld::new();
+        let loaded = config::load(&self.main(), &config::Host::new(euid, egid, &world));
         Loaded {
             table: loaded.table,
             report: loaded.report.render(Format::Human { color }),

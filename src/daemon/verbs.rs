@@ -47,6 +47,10 @@ impl Daemon {
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only requests that name a service come here"
+    )]
     fn obey_for(&mut self, key: ServiceKey, request: &Request) -> Answer {
         let Some(live) = self.services.get_mut(key) else {
             return Answer::Error("gone".to_owned());

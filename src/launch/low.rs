@@ -72,8 +72,10 @@ impl Low {
         let whole = |first: &RawFd| {
             (*first..first + WIDTH).all(|number| ours.get(number as usize) == Some(&true))
         };
+        // The lowest is taken first: a child copies the table up to its own numbers.
         let free: Vec<Set> = (FIRST..floor)
             .step_by(WIDTH as usize)
+            .rev()
             .filter(whole)
             .map(|first| Set { first })
             .collect();

@@ -74,13 +74,13 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 /// the daemon, and no program gets them from it.
 const KEPT: [&str; 9] = [
     "container",
-    "XDG_RUNTIME_DIR",
     "TZ",
     "NO_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
     "TERM",
     "NOTIFY_SOCKET",
+    "XDG_RUNTIME_DIR",
     "JOURNAL_STREAM",
 ];
 

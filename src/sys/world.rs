@@ -11,7 +11,7 @@ use std::io::{self, Read as _};
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::net::if_::if_nametoindex;
@@ -153,6 +153,11 @@ impl World for SystemWorld {
         fs::symlink_metadata(path).map(|metadata| owner(&metadata))
     }
 
+    fn runtime_dir(&self) -> Option<PathBuf> {
+        let directory = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?);
+        directory.is_absolute().then_some(directory)
+    }
+
     fn is_executable(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
     }
@@ -181,7 +186,7 @@ fn is_null(metadata: &fs::Metadata) -> bool {
 }
 
 /// The name that the kernel has for an open file: absolute, without links. Without /proc the name is resolved again.
-fn true_name(file: &File, path: &Path) -> io::Result<std::path::PathBuf> {
+fn true_name(file: &File, path: &Path) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).or_else(|_| fs::canonicalize(path))
 }
 

@@ -177,6 +177,10 @@ fn failed_step_of_the_set_up_never_execs() {
     ];
     for (service, call) in steps {
         for error in ["EPERM", "EAGAIN", "ENOMEM"] {
+            // The daemon itself uses dup3, and holds a connection as long as that fails for want of something.
+            if call == "dup3" && error != "EPERM" {
+                continue;
+            }
             let end = daemon.log_end();
             let expression = format!("{call}:error={error}");
             let injection = Injection::attach(daemon.process(), &[&expression], true);

@@ -293,7 +293,7 @@ fn stuck_or_missing_syslog_stops_nobody() {
         let (builder, path) = on_path(Builder::new().daemon("log_to = \"syslog\""), "");
         let unread = bound.then(|| UnixDatagram::bind(builder.path().join("syslog")).unwrap());
         let script = private_dev(&builder);
-        let daemon = builder
+        let mut daemon = builder
             .through(&["unshare", "--mount", "sh", "-c", &script, "sh"])
             .trouble("syslog")
             .trouble("/dev/log")
@@ -310,6 +310,9 @@ fn stuck_or_missing_syslog_stops_nobody() {
             serve(&path, 1);
             reader.recv(&mut [0; 4096]).is_ok()
         });
+        // Connected now, and with a way round through standard error: not the descriptors of the start.
+        daemon.rebase();
+        drop(daemon);
     }
 }
 

@@ -58,13 +58,13 @@ fn rsync_pushes_and_pulls_a_tree() {
     grow(&tree);
     let url = format!("rsync://{}/files/", daemon.tcp("rsync"));
     let push = run(Command::new("rsync")
-        .args(["-rlt", "--timeout=20"])
+        .args(["-rltO", "--timeout=20"])
         .arg(format!("{}/", tree.display()))
         .arg(&url));
     assert!(push.status.success(), "{}", text(&push));
     let back = daemon.path().join("back");
     let pull = run(Command::new("rsync")
-        .args(["-rlt", "--timeout=20", &url])
+        .args(["-rltO", "--timeout=20", &url])
         .arg(&back));
     assert!(pull.status.success(), "{}", text(&pull));
     assert_same(&tree, &back);

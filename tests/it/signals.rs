@@ -12,6 +12,11 @@ fn service(name: &str, rest: &str) -> String {
     format!("[service.{name}]\nlisten = \"127.0.0.1:0\"\n{rest}\n")
 }
 
+/// The same on another address of the loopback: a reload tells sockets apart by what the table says.
+fn echo_at(name: &str, host: &str) -> String {
+    echo(name).replace("127.0.0.1", host)
+}
+
 fn echo(name: &str) -> String {
     service(name, "builtin = \"echo\"")
 }
@@ -119,17 +124,17 @@ fn inode(address: SocketAddr) -> String {
 #[test]
 fn hup_swaps_the_table_and_keeps_unchanged_sockets_and_live_children() {
     let builder = Builder::new();
+    let changed = |word: &str| {
+        service("changed", &format!("command = \"/bin/echo {word}\""))
+            .replace("127.0.0.1", "127.0.0.4")
+    };
     let with = |services: &[String]| Builder::new().table(&services.concat()).toml();
     let first = [
         echo("kept"),
-        echo("removed"),
-        service("changed", "command = \"/bin/echo old\""),
+        echo_at("removed", "127.0.0.2"),
+        changed("old"),
     ];
-    let second = [
-        echo("kept"),
-        echo("added"),
-        service("changed", "command = \"/bin/echo new\""),
-    ];
+    let second = [echo("kept"), echo_at("added", "127.0.0.3"), changed("new")];
     let mut daemon = builder.table(&first.concat()).start();
     let before = inode(daemon.tcp("kept"));
     assert_eq!(talk(daemon.tcp("changed"), b""), "old\n");
@@ -170,23 +175,12 @@ fn reload_of_a_bad_table_changes_nothing() {
                 .replace("\"echo\"", "\"ehco\""),
             "ehco",
         ),
-        (String::new(), "oxinetd.toml"),
     ] {
         daemon.trouble(word);
         daemon.trouble("reload");
         let end = daemon.log_end();
         daemon.rewrite(&bad);
         daemon.signal(Signal::SIGHUP);
-        if bad.is_empty() {
-            // An empty table is either refused or serves nothing; it must not have half of an effect.
-            daemon.expect_from(end, &["RELOAD:"]);
-            daemon.rewrite(&good);
-            daemon.signal(Signal::SIGHUP);
-            until("the old service", PATIENCE, || {
-                TcpStream::connect(daemon.tcp("old")).is_ok()
-            });
-            break;
-        }
         daemon.expect_from(end, &[word]);
         assert_eq!(talk(daemon.tcp("old"), b"serves"), "serves", "{bad}");
         assert_eq!(inode(daemon.tcp("old")), before);

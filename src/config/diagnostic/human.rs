@@ -39,20 +39,27 @@ pub(super) fn render(report: &Report, problem: &Diagnostic, color: bool) -> Stri
         let span = window.inside(patch.place);
         Some(snippet.patch(Patch::new(span, patch.text.as_str())))
     });
-    match (help, patch) {
-        (help, Some(patch)) => {
-            let title = Level::HELP.secondary_title(help.unwrap_or("write"));
-            groups.push(Group::with_title(title).element(patch));
-        }
-        (Some(help), None) => groups.push(Group::with_title(Level::HELP.secondary_title(help))),
-        (None, None) => {}
+    if let Some(patch) = patch {
+        let title = Level::HELP.secondary_title(help.unwrap_or("write"));
+        groups.push(Group::with_title(title).element(patch));
+    } else if let Some(help) = help {
+        groups.push(Group::with_title(Level::HELP.secondary_title(help)));
     }
     let renderer = if color {
         Renderer::styled()
     } else {
         Renderer::plain()
     };
-    let mut text = renderer.render(&groups);
+    let mut text = if problem.place.is_some() {
+        renderer.render(&groups)
+    } else {
+        // Without lines of a file between them groups would be joined by an empty gutter.
+        let parts: Vec<String> = groups
+            .into_iter()
+            .map(|group| renderer.render(&[group]))
+            .collect();
+        parts.join("\n")
+    };
     text.push_str("\n\n");
     text
 }

@@ -274,6 +274,10 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         letters.flat_map(char::to_lowercase).take(64).collect()
     };
     let wanted = plain(written);
+    // Of two letters everything is near.
+    if wanted.chars().count() < 3 {
+        return None;
+    }
     let limit = 1 + wanted.chars().count() / 4;
     known
         .into_iter()

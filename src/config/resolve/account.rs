@@ -41,7 +41,7 @@ pub(super) fn identity(reader: &Reader<'_, '_>, service: Place) -> Who {
     let Some(item) = reader.text_or_number(Key::User) else {
         if !reader.written(Key::User) {
             let title = format!("{} has no `user`", reader.owner);
-            reader.report(
+            reader.report_missing(&[Key::User],
                 Diagnostic::error(Code::Missing, service, title)
                     .label("needs `user`")
                     .help("add `user = \"nobody\"` here or in [defaults]; write `user = \"root\"` to mean root"),
@@ -52,20 +52,21 @@ pub(super) fn identity(reader: &Reader<'_, '_>, service: Place) -> Who {
     let Some(account) = account(reader, Key::User, &item) else {
         return Who::Unknown;
     };
-    let gid = match reader.text_or_number(Key::Group) {
-        Some(item) => match group(reader, Key::Group, &item) {
-            Some(gid) => gid,
-            None => return Who::Unknown,
-        },
-        None => account.gid,
+    let group_item = reader.text_or_number(Key::Group);
+    let gid = match &group_item {
+        Some(item) => group(reader, Key::Group, item),
+        None => (!reader.written(Key::Group)).then_some(account.gid),
     };
-    let groups = match reader.items(Key::SupplementaryGroups, true) {
-        Some(items) => items
+    let listed = reader.items(Key::SupplementaryGroups, true).map(|items| {
+        let groups = items
             .iter()
-            .filter_map(|item| group(reader, Key::SupplementaryGroups, item))
-            .collect(),
-        None => memberships(reader, &account, gid),
+            .filter_map(|item| group(reader, Key::SupplementaryGroups, item));
+        groups.collect()
+    });
+    let Some(gid) = gid else {
+        return Who::Unknown;
     };
+    let groups = listed.unwrap_or_else(|| memberships(reader, &account, gid));
     Who::Account(Identity {
         name: account.name,
         uid: account.uid,
@@ -79,42 +80,46 @@ pub(super) fn identity(reader: &Reader<'_, '_>, service: Place) -> Who {
 /// Without root nobody else can be served; what the system's defaults say is passed over with a note.
 fn unprivileged(reader: &Reader<'_, '_>) {
     let host = reader.context.host;
-    for key in [Key::User, Key::Group, Key::SupplementaryGroups] {
+    let own_user = |item: Item| account(reader, Key::User, &item).map(|user| user.uid == host.euid);
+    let own_group = |item: Item| group(reader, Key::Group, &item).map(|gid| gid == host.egid);
+    let own = |key| reader.entry(key).is_some_and(|entry| !entry.inherited);
+    let user = own(Key::User).then(|| reader.text_or_number(Key::User).and_then(own_user));
+    let group = own(Key::Group).then(|| reader.text_or_number(Key::Group).and_then(own_group));
+    // Setting any list of groups takes root.
+    let groups = own(Key::SupplementaryGroups).then_some(Some(false));
+    for (key, is_own) in [
+        (Key::User, user),
+        (Key::Group, group),
+        (Key::SupplementaryGroups, groups),
+    ] {
         let Some(entry) = reader.entry(key) else {
             continue;
         };
-        if entry.inherited {
-            let title = format!("`{}` of [defaults] is passed over", key.info().name);
-            reader.report(
-                Diagnostic::note(Code::Privilege, entry.key, title)
-                    .label("the daemon is not root, and serves as itself"),
-            );
-            continue;
-        }
-        let own = match key {
-            Key::User => reader
-                .text_or_number(key)
-                .and_then(|item| account(reader, key, &item))
-                .map(|account| account.uid == host.euid),
-            Key::Group => reader
-                .text_or_number(key)
-                .and_then(|item| group(reader, key, &item))
-                .map(|gid| gid == host.egid),
-            _ => Some(false),
-        };
-        if own == Some(false) {
-            let title = format!("{} needs a daemon that is root", reader.subject(key));
-            reader.report(
-                Diagnostic::error(Code::Privilege, entry.place(), title)
-                    .label(format!(
-                        "the daemon is uid {}, gid {}",
-                        host.euid, host.egid
-                    ))
-                    .help(format!(
-                        "leave `{}` out, or start oxinetd as root",
-                        key.info().name
-                    )),
-            );
+        match is_own {
+            None => reader.report(
+                Diagnostic::note(
+                    Code::Privilege,
+                    entry.key,
+                    format!("`{}` of [defaults] is passed over", key.info().name),
+                )
+                .label("the daemon is not root, and serves as itself"),
+            ),
+            Some(Some(false)) => reader.report(
+                Diagnostic::error(
+                    Code::Privilege,
+                    entry.place(),
+                    format!("{} needs a daemon that is root", reader.subject(key)),
+                )
+                .label(format!(
+                    "the daemon is uid {}, gid {}",
+                    host.euid, host.egid
+                ))
+                .help(format!(
+                    "leave `{}` out, or start oxinetd as root",
+                    key.info().name
+                )),
+            ),
+            Some(_) => {}
         }
     }
 }

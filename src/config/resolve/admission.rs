@@ -1,6 +1,5 @@
 //! Who may come, how many, how fast: [`Admission`], and what stands before a program: the PROXY header, the banner.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::process::table_only;
@@ -85,7 +84,7 @@ fn account(reader: &Reader<'_, '_>, text: &str) -> Option<Parsed<Source>> {
         let problem = Problem::new(format!("names an unknown {kind} `{}`", shown(name)));
         Err(match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => {
-                let instead = format!("{}{near}", &text[..4]);
+                let instead = format!("{}{near}", text.get(..4).unwrap_or_default());
                 problem
                     .help(format!("did you mean `\"{instead}\"`?"))
                     .instead(instead)
@@ -230,7 +229,8 @@ fn penalty(reader: &Reader<'_, '_>) -> Option<Penalty> {
             "{} does not say after how many refusals",
             reader.subject(Key::Penalty)
         );
-        reader.report(
+        reader.report_missing(
+            &[Key::PenaltyAfter],
             Diagnostic::error(Code::Missing, entry.key, title)
                 .label("needs `after`")
                 .help("add for example `after = \"10/min\"`"),
@@ -266,7 +266,7 @@ pub(super) fn proxy(reader: &Reader<'_, '_>) -> Option<Proxy> {
     let entry = reader.entry(Key::ProxyProtocol)?;
     if !reader.written(Key::ProxyFrom) && !entry.inherited {
         let title = format!("{} does not say who may send the header", reader.owner);
-        reader.report(
+        reader.report_missing(&[Key::ProxyFrom],
             Diagnostic::error(Code::Missing, entry.key, title)
                 .label("needs `proxy_from`")
                 .help("add for example `proxy_from = [\"loopback\"]`: whoever may send the header may claim any address"),
@@ -303,14 +303,14 @@ pub(super) fn banner(reader: &Reader<'_, '_>) -> Option<Template> {
     };
     match reader.context.host.world.read(&path, LONGEST) {
         Ok(Opened::Regular { bytes, .. }) if bytes.len() > LONGEST => {
-            refused("is larger than 64 KiB")
+            refused("is larger than 64 KiB");
         }
         Ok(Opened::Regular { bytes, .. }) => match String::from_utf8(bytes) {
             Ok(text) => return reader.parsed(Key::Banner, &item, |_| template::parse(&text)),
             Err(_) => refused("is not UTF-8"),
         },
         Ok(Opened::Null | Opened::Other) => refused("is not a regular file"),
-        Err(error) => refused(&format!("cannot be read ({})", error.kind())),
+        Err(error) => refused(&format!("cannot be read ({})", reason(&error))),
     }
     None
 }

@@ -66,7 +66,7 @@ fn control(reader: &Reader<'_, '_>) -> Option<UnixName> {
         let path = if host.is_root() {
             Some(PathBuf::from(ROOT))
         } else {
-            host.runtime_dir.map(|dir| dir.join("oxinetd.sock"))
+            host.world.runtime_dir().map(|dir| dir.join("oxinetd.sock"))
         };
         path.map(UnixName::Path)
     };

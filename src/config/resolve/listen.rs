@@ -6,19 +6,23 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::reader::{Item, Reader};
-use crate::config::diagnostic::{Code, Diagnostic, shown};
+use crate::config::diagnostic::{Code, Diagnostic, nearest, shown};
 use crate::config::keys::Key;
 use crate::config::source::Place;
 use crate::config::values::Problem;
 use crate::config::values::address::{self, Family, Host, Inet, Port, Written};
 use crate::service::{Address, Protocol};
 
+/// Each address costs a descriptor and an entry of the table.
+const MOST: usize = 65_536;
+
 /// The addresses of a service, each with the place of the word that names it.
 pub(super) fn addresses(reader: &Reader<'_, '_>, service: Place) -> (Vec<Address>, Vec<Place>) {
     let dual_stack = reader.boolean(Key::DualStack);
     let Some(entry) = reader.entry(Key::Listen) else {
         let title = format!("{} listens nowhere", reader.owner);
-        reader.report(
+        reader.report_missing(
+            &[Key::Listen],
             Diagnostic::error(Code::Missing, service, title)
                 .label("needs `listen`")
                 .help("add for example `listen = \"8007\"`"),
@@ -26,7 +30,8 @@ pub(super) fn addresses(reader: &Reader<'_, '_>, service: Place) -> (Vec<Address
         return (Vec::new(), Vec::new());
     };
     let items = reader.items(Key::Listen, true);
-    if items.as_ref().is_some_and(Vec::is_empty) {
+    let array = entry.value.get_ref().as_array();
+    if array.is_some_and(|array| array.is_empty()) {
         reader.refuse(
             Key::Listen,
             entry.place(),
@@ -41,6 +46,19 @@ pub(super) fn addresses(reader: &Reader<'_, '_>, service: Place) -> (Vec<Address
             continue;
         };
         addresses.extend(lookup(reader, Key::Listen, &item, &written, dual_stack));
+        if addresses.len() > MOST {
+            let what = format!(
+                "makes {} addresses, and a service may have {MOST}",
+                addresses.len()
+            );
+            reader.refuse(
+                Key::Listen,
+                item.place,
+                Problem::new(what).help("write shorter ranges of ports"),
+            );
+            addresses.truncate(places.len());
+            break;
+        }
         places.resize(addresses.len(), item.place);
     }
     (addresses, places)
@@ -186,7 +204,10 @@ fn named(
         Problem::new(format!(
             "names a host that cannot be looked up: `{name}`: {error}"
         ))
-        .help("write its address")
+        .help(match nearest(name, address::TYPES) {
+            Some(kind) => format!("write its address; or was the type `{kind}:` meant?"),
+            None => "write its address".to_owned(),
+        })
     })?;
     let mut fitting = Vec::new();
     for ip in all {

@@ -10,8 +10,10 @@ mod daemon;
 mod effect;
 mod listen;
 mod process;
+mod program;
 mod reader;
 mod run;
+mod sandbox;
 mod socket;
 mod suspicious;
 
@@ -169,6 +171,9 @@ fn validate_defaults(context: &Context<'_>, defaults: &Section<'_>) {
         section: defaults,
         owner: "[defaults]",
     };
+    if context.host.is_root() && reader.written(Key::User) {
+        account::identity(&reader, Place::default());
+    }
     let _ = (
         process::process(&reader, None),
         admission::admission(&reader),
@@ -202,11 +207,13 @@ fn service(
     };
     let (listen, places) = listen::addresses(&reader, raw.place);
     let run = run::run(&reader, raw.place);
+    // Without it the rules about it are silent; the table is refused anyway.
+    let is_known = run.is_some();
     let wait = reader.boolean(Key::Wait).unwrap_or(false);
     let is_tcp = listen
         .iter()
         .any(|address| matches!(address, Address::Inet { .. }) && !address.is_datagram());
-    let lingers = matches!(run, Run::Program(_)) && !wait && is_tcp;
+    let lingers = matches!(run, Some(Run::Program(_))) && !wait && is_tcp;
     let identity = account::identity(&reader, raw.place);
     let service = Service {
         name: raw.name.to_owned(),
@@ -228,25 +235,19 @@ fn service(
         log_tag: log_tag(&reader).unwrap_or_else(|| raw.name.to_owned()),
         log_to: daemon::log_to(&reader, Key::LogTo),
         listen,
-        run,
+        run: run.unwrap_or(Run::Redirect(Vec::new())),
         wait,
     };
-    run::rules(&reader, &service, raw.place);
-    effect::warn(&reader, &service);
-    suspicious::warn(&reader, &service);
-    not_yet::check(
-        &reader_keys(&reader),
-        &service,
-        &owner,
-        raw.place,
-        |problem| context.report(problem),
-    );
+    if is_known {
+        run::rules(&reader, &service, raw.place);
+        effect::warn(&reader, &service);
+        suspicious::warn(&reader, &service);
+    }
+    let written = |key| reader.entry(key).map(|entry| entry.key);
+    not_yet::check(&written, &service, &places, raw.place, |problem| {
+        context.report(problem);
+    });
     (service, places)
-}
-
-/// Where the keys of a service were written, for messages that are made elsewhere.
-fn reader_keys(reader: &Reader<'_, '_>) -> impl Fn(Key) -> Option<(Place, Place)> {
-    |key| reader.entry(key).map(|entry| (entry.key, entry.place()))
 }
 
 fn deadlines(reader: &Reader<'_, '_>, lingers: bool) -> Deadlines {
@@ -278,7 +279,8 @@ fn transcript(reader: &Reader<'_, '_>) -> Option<Transcript> {
     let table = reader.entry(Key::Transcript)?;
     if !reader.written(Key::TranscriptPath) {
         let title = format!("{} names no file", reader.subject(Key::Transcript));
-        reader.report(
+        reader.report_missing(
+            &[Key::TranscriptPath],
             Diagnostic::error(Code::Missing, table.key, title)
                 .label("needs `path`")
                 .help("add `path = \"/var/log/…\"`"),

@@ -1,30 +1,16 @@
 //! What serves a connection: exactly one of `command`, `builtin`, `redirect`, and the rules among them.
 
-use std::path::Path;
-
 use super::listen;
-use super::reader::{Item, Reader};
-use crate::config::diagnostic::{Code, Diagnostic, shown};
+use super::program::program;
+use super::reader::Reader;
+use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::Key;
 use crate::config::source::Place;
+use crate::config::values::Problem;
 use crate::config::values::address::{self, Host, Port, Written};
-use crate::config::values::{Problem, command, template};
-use crate::service::{
-    Address, Builtin, BuiltinKind, Model, Program, Protocol, Run, Service, Template, UnixKind,
-};
-
-/// Where a program without a directory is looked for.
-const PROGRAM_PATH: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
-
-/// Reads the three keys; what cannot be read becomes a placeholder, and an error has been reported.
-pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Run {
+use crate::service::{Address, Builtin, BuiltinKind, Model, Protocol, Run, Service, UnixKind};
+/// Reads the three keys; `None`: an error has been reported.
+pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Option<Run> {
     let model = model(reader);
     let allow_reflection = reader.boolean(Key::AllowReflection).unwrap_or(false);
     let entries = [Key::Command, Key::Builtin, Key::Redirect].map(|key| reader.entry(key));
@@ -32,7 +18,7 @@ pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Run {
     match written.as_slice() {
         [] => {
             let title = format!("{} does not say what to run", reader.owner);
-            reader.report(
+            reader.report_missing(&[Key::Command, Key::Builtin, Key::Redirect],
                 Diagnostic::error(Code::Missing, service, title)
                     .label("needs `command`, `builtin` or `redirect`")
                     .help("add for example `command = \"/usr/bin/prog --flag\"` or `builtin = \"echo\"`"),
@@ -60,16 +46,10 @@ pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Run {
         allow_reflection,
     });
     let redirect = redirect.and_then(|_| self::redirect(reader));
-    match (program, builtin, redirect) {
-        (Some(program), _, _) => Run::Program(program),
-        (None, Some(builtin), _) => Run::Builtin(builtin),
-        (None, None, Some(addresses)) => Run::Redirect(addresses),
-        (None, None, None) => Run::Builtin(Builtin {
-            kind: BuiltinKind::Discard,
-            model,
-            allow_reflection,
-        }),
-    }
+    program
+        .map(Run::Program)
+        .or(builtin.map(Run::Builtin))
+        .or(redirect.map(Run::Redirect))
 }
 
 /// `model`.
@@ -78,127 +58,36 @@ pub(super) fn model(reader: &Reader<'_, '_>) -> Model {
         .choice(Key::Model, [Model::Process, Model::Event, Model::Thread])
         .unwrap_or(Model::Process)
 }
-
-fn program(reader: &Reader<'_, '_>) -> Option<Program> {
-    let entry = reader.entry(Key::Command)?;
-    let words: Vec<Item> = if let Some(line) = entry.value.get_ref().as_str() {
-        let place = entry.place();
-        let split = match command::split(line) {
-            Ok(split) => split,
-            Err(problem) => {
-                reader.refuse(Key::Command, place, problem);
-                return None;
-            }
-        };
-        split
-            .into_iter()
-            .map(|text| Item {
-                text,
-                place,
-                quoted: false,
-            })
-            .collect()
-    } else {
-        reader.items(Key::Command, false)?
-    };
-    let [first, rest @ ..] = words.as_slice() else {
-        reader.refuse(
-            Key::Command,
-            entry.place(),
-            Problem::new("is empty").help("write the program and its words"),
-        );
-        return None;
-    };
-    let path = self::path(reader, first);
-    // Problems of all words are told, also when the first one is wrong.
-    let plain = |item: &Item| match template::parse(&item.text) {
-        Ok(word) => Some(word),
-        Err(mut problem) => {
-            // A patch would replace the whole string by the one word.
-            if !item.quoted {
-                problem.instead = None;
-            }
-            reader.refuse(Key::Command, item.place, problem);
-            None
-        }
-    };
-    let arguments: Vec<Option<Template>> = rest.iter().map(plain).collect();
-    let argv0 = reader.text(Key::Argv0).map(|item| item.text);
-    let arguments = arguments.into_iter().collect::<Option<Vec<_>>>()?;
-    let path = path?;
-    let base = Path::new(&path)
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    Some(Program {
-        argv0: argv0.or(base).unwrap_or_else(|| path.clone()),
-        path,
-        arguments,
-    })
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Echo,
+    Discard,
+    Chargen,
+    Daytime,
+    Time,
+    Qotd,
+    Health,
+    Tarpit,
 }
 
-/// The program: absolute, or found in the fixed path with a warning.
-fn path(reader: &Reader<'_, '_>, word: &Item) -> Option<String> {
-    let refuse = |problem: Problem| {
-        reader.refuse(Key::Command, word.place, problem);
-        None
-    };
-    if let Err(problem) = template::without_nul(&word.text) {
-        return refuse(problem);
-    }
-    if word.text.contains("%{") {
-        return refuse(
-            Problem::new("has a `%{…}` in its first word")
-                .help("the program itself is fixed; its words may vary"),
-        );
-    }
-    if word.text.starts_with('/') {
-        if word.text.ends_with('/') {
-            return refuse(
-                Problem::new(format!("names a directory: `{}`", shown(&word.text)))
-                    .help("write the path of the program"),
-            );
-        }
-        return Some(word.text.clone());
-    }
-    let world = reader.context.host.world;
-    let found = if word.text.contains('/') || word.text.is_empty() {
-        None
-    } else {
-        let candidates = PROGRAM_PATH
-            .iter()
-            .map(|directory| format!("{directory}/{}", word.text));
-        candidates
-            .into_iter()
-            .find(|path| world.is_executable(Path::new(path)))
-    };
-    let Some(path) = found else {
-        let what = format!(
-            "does not begin with an absolute path: `{}`",
-            shown(&word.text)
-        );
-        return refuse(Problem::new(what).help("write the path of the program from `/` on"));
-    };
-    let title = format!(
-        "{} is searched for: `{}`",
-        reader.subject(Key::Command),
-        shown(&word.text)
-    );
-    let problem = Diagnostic::warning(Code::Suspicious, word.place, title)
-        .label(format!("found as {path}"))
-        .help("write the absolute path");
-    reader.report(if word.quoted {
-        problem.patch(word.place, format!("\"{path}\""))
-    } else {
-        problem
-    });
-    Some(path)
-}
+/// The built-ins in the order of the key table.
+const NAMES: [Name; 8] = [
+    Name::Echo,
+    Name::Discard,
+    Name::Chargen,
+    Name::Daytime,
+    Name::Time,
+    Name::Qotd,
+    Name::Health,
+    Name::Tarpit,
+];
 
 fn kind(reader: &Reader<'_, '_>) -> Option<BuiltinKind> {
     let entry = reader.entry(Key::Builtin)?;
     if !reader.written(Key::BuiltinName) {
         let title = format!("{} does not say which", reader.subject(Key::Builtin));
-        reader.report(
+        reader.report_missing(
+            &[Key::BuiltinName],
             Diagnostic::error(Code::Missing, entry.key, title)
                 .label("needs `name`")
                 .help("add for example `name = \"echo\"`"),
@@ -212,32 +101,18 @@ fn kind(reader: &Reader<'_, '_>) -> Option<BuiltinKind> {
                 "{}: `qotd` needs a file of quotes",
                 reader.subject(Key::Builtin)
             );
-            reader.report(
+            reader.report_missing(
+                &[Key::BuiltinFile],
                 Diagnostic::error(Code::Missing, entry.key, title)
                     .label("needs `file`")
                     .help("write `builtin = { name = \"qotd\", file = \"/path/of/quotes\" }`"),
             );
         }
     };
-    #[derive(Clone, Copy)]
-    enum Name {
-        Echo,
-        Discard,
-        Chargen,
-        Daytime,
-        Time,
-        Qotd,
-        Health,
-        Tarpit,
-    }
-    use Name::{Chargen, Daytime, Discard, Echo, Health, Qotd, Tarpit, Time};
-    let name = reader.choice(
-        Key::BuiltinName,
-        [Echo, Discard, Chargen, Daytime, Time, Qotd, Health, Tarpit],
-    )?;
+    let name = reader.choice(Key::BuiltinName, NAMES)?;
     for (key, fits) in [
-        (Key::BuiltinFile, matches!(name, Qotd)),
-        (Key::BuiltinBody, matches!(name, Health)),
+        (Key::BuiltinFile, name == Name::Qotd),
+        (Key::BuiltinBody, name == Name::Health),
     ] {
         if let Some(entry) = reader.entry(key).filter(|_| !fits) {
             let title = format!("{} has no effect on this built-in", reader.subject(key));
@@ -247,19 +122,19 @@ fn kind(reader: &Reader<'_, '_>) -> Option<BuiltinKind> {
         }
     }
     Some(match name {
-        Echo => BuiltinKind::Echo,
-        Discard => BuiltinKind::Discard,
-        Chargen => BuiltinKind::Chargen,
-        Daytime => BuiltinKind::Daytime,
-        Time => BuiltinKind::Time,
-        Qotd => {
+        Name::Echo => BuiltinKind::Echo,
+        Name::Discard => BuiltinKind::Discard,
+        Name::Chargen => BuiltinKind::Chargen,
+        Name::Daytime => BuiltinKind::Daytime,
+        Name::Time => BuiltinKind::Time,
+        Name::Qotd => {
             needs_file();
             BuiltinKind::Qotd { file: file? }
         }
-        Health => BuiltinKind::Health {
+        Name::Health => BuiltinKind::Health {
             body: body.unwrap_or_else(|| "ok\n".to_owned()),
         },
-        Tarpit => BuiltinKind::Tarpit,
+        Name::Tarpit => BuiltinKind::Tarpit,
     })
 }
 
@@ -288,9 +163,8 @@ fn redirect(reader: &Reader<'_, '_>) -> Option<Vec<Address>> {
             Port::Range(first, last) if first != last => Some("cannot be a range of ports"),
             Port::Range(..) | Port::Name(_) => None,
         },
-        Written::Unix(UnixKind::Stream, _) => None,
         Written::Vsock(u32::MAX, _) => Some("names no context id"),
-        Written::Vsock(..) => None,
+        Written::Unix(UnixKind::Stream, _) | Written::Vsock(..) => None,
         Written::Unix(..) => Some("must be a stream socket"),
         Written::Inherited(_) => Some("cannot be a socket of the service manager"),
     };

@@ -45,7 +45,7 @@ pub fn unit_missing(number: &str) -> Problem {
 
 fn zero() -> Problem {
     Problem::new("cannot be 0")
-        .help("write `\"off\"` for no limit")
+        .help("write `\"off\"` to switch it off")
         .instead("off")
 }
 

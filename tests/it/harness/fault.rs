@@ -1,20 +1,21 @@
 //! Faults put into the system calls of a running daemon and of the children that it makes.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::{Process, find};
+use super::log::Log;
+use super::{PATIENCE, Process, find};
 
 /// A tracer attached to the daemon; its going out of scope takes the fault away.
 pub(crate) struct Injection {
     child: Child,
-    stderr: BufReader<ChildStderr>,
+    trace: Log,
 }
 
 impl Injection {
-    /// Attaches with an expression like `accept4:error=ENOMEM:when=1..3`; returns when it is in force.
+    /// Attaches with expressions like `accept4:error=ENOMEM:when=1..3`; returns when they are in force. With `follow`
+    /// they hold for children too.
     pub(crate) fn attach(daemon: Process, expressions: &[&str], follow: bool) -> Self {
         let mut command = Command::new(find("strace").unwrap());
         if follow {
@@ -35,28 +36,29 @@ impl Injection {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        assert!(line.contains("attached"), "strace says: {line}");
-        Self { child, stderr }
+        let trace = Log::default();
+        trace.collect(child.stderr.take().unwrap());
+        trace.expect_from(0, &["attached"], PATIENCE);
+        Self { child, trace }
     }
 
     /// Detaches, and tells what was traced.
     pub(crate) fn detach(mut self) -> String {
-        Process(self.child.id().cast_signed()).signal(Signal::SIGTERM);
-        let mut trace = String::new();
-        while matches!(self.stderr.read_line(&mut trace), Ok(1..)) {}
-        self.child.wait().unwrap();
-        trace
+        self.end();
+        self.trace.wait_for_end();
+        self.trace.lines().join("\n")
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            Process(self.child.id().cast_signed()).signal(Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
     }
 }
 
 impl Drop for Injection {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            Process(self.child.id().cast_signed()).signal(Signal::SIGTERM);
-            let _ = self.child.wait();
-        }
+        self.end();
     }
 }

@@ -1,102 +1,32 @@
-//! Words of other programs (LANGUAGE 4.8): answered with ours, never accepted.
+//! The words of other programs, one row for each answer, and how their values are translated.
 //!
-//! Invariant: pure; the value is translated where it and its siblings say enough, else only the key is named.
+//! Invariant: a translator that is not sure says nothing.
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::diagnostic::{Code, Diagnostic, shown};
-use super::keys::Key;
-use super::raw::{Owner, Value, Word};
-use super::source::{FileId, Place};
-
-/// The answer to a word of another program; `None`: it is none.
-pub(super) fn answer(
-    owner: &Owner<'_>,
-    file: FileId,
-    word: &Word<'_>,
-    value: &Value<'_>,
-    siblings: &DeTable<'_>,
-) -> Option<Diagnostic> {
-    let name = word.get_ref().as_ref();
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let row = WORDS
-        .iter()
-        .find(|row| row.words.contains(&plain.as_str()))?;
-    let line = Place::new(
-        file,
-        word.span().start..value.span().end.max(word.span().end),
-    );
-    let text = text_of(value);
-    let written = (row.translate)(text.as_deref(), siblings);
-    let title = format!(
-        "`{}` in {} is called {} here",
-        shown(name),
-        owner.shown(),
-        row.ours
-    );
-    let problem = Diagnostic::error(Code::ForeignWord, Place::new(file, word.span()), title)
-        .label("a word of another program");
-    let same_line = value.span().start >= word.span().end;
-    Some(match written {
-        Some(text) if same_line => problem.help(row.help).patch(line, text),
-        Some(text) => problem.help(format!("{}: `{text}`", row.help)),
-        None => problem.help(row.help),
-    })
-}
-
-/// The sub-key that a word of another program means inside of a table of ours.
-pub(super) fn part(table: Key, name: &str) -> Option<&'static str> {
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let rows: &[(&str, &'static str)] = if table == Key::Limits {
-        &[
-            ("files", "open_files"),
-            ("nofile", "open_files"),
-            ("nproc", "processes"),
-            ("cpu", "cpu_time"),
-            ("as", "address_space"),
-            ("fsize", "file_size"),
-            ("memlock", "locked_memory"),
-        ]
-    } else if table == Key::Cgroup {
-        &[
-            ("memory", "memory_max"),
-            ("tasks", "tasks_max"),
-            ("pidsmax", "tasks_max"),
-            ("cpu", "cpu_quota"),
-            ("memoryswapmax", "swap_max"),
-        ]
-    } else {
-        &[]
-    };
-    rows.iter()
-        .find(|(theirs, _)| *theirs == plain)
-        .map(|(_, ours)| *ours)
-}
+use super::text_of;
 
 /// Some words with one answer. Words are compared without case and punctuation.
-struct Row {
-    words: &'static [&'static str],
-    ours: &'static str,
-    help: &'static str,
-    translate: fn(Option<&str>, &DeTable<'_>) -> Option<String>,
+pub(super) struct Row {
+    /// Without case and punctuation.
+    pub(super) words: &'static [&'static str],
+    /// Our key in backquotes; without them, what to say instead.
+    pub(super) ours: &'static str,
+    /// What to do.
+    pub(super) help: &'static str,
+    /// From the value and its siblings to our line.
+    pub(super) translate: fn(Option<&str>, &DeTable<'_>) -> Option<String>,
 }
 
+/// The rows.
 #[rustfmt::skip]
-static WORDS: &[Row] = &[
+pub(super) static WORDS: &[Row] = &[
     Row { words: &["server", "serverargs", "execstart", "exec", "program", "cmd", "run"],
           ours: "`command`", help: "write program and words together", translate: command },
     Row { words: &["port", "bind", "interface", "address", "listenstream", "listendatagram", "listensequentialpacket", "protocol", "sockettype", "proto", "type"],
           ours: "`listen`", help: "type, address and port are one word", translate: listen },
     Row { words: &["disable", "disabled"],
-          ours: "`enabled`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("enabled", text) },
+          ours: "`enabled`", help: "with the opposite value", translate: |text, _| inverted("enabled", text) },
     Row { words: &["onlyfrom", "ipaddressallow", "allowfrom", "whitelist", "hostsallow", "allowlist"],
           ours: "`allow`", help: "write a list of prefixes", translate: |text, _| words("allow", text) },
     Row { words: &["noaccess", "ipaddressdeny", "blacklist", "denylist", "hostsdeny", "denyfrom"],
@@ -137,43 +67,23 @@ static WORDS: &[Row] = &[
     Row { words: &["uid", "runas", "setuid"], ours: "`user`", help: "write a name or a number", translate: |text, _| quoted("user", text) },
     Row { words: &["gid", "setgid"], ours: "`group`", help: "write a name or a number", translate: |text, _| quoted("group", text) },
     Row { words: &["root", "chroot"], ours: "`root_directory`", help: "write a path", translate: |text, _| quoted("root_directory", text) },
-    Row { words: &["nowait", "accept"], ours: "`wait`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("wait", text) },
+    Row { words: &["nowait", "accept"], ours: "`wait`", help: "with the opposite value", translate: |text, _| inverted("wait", text) },
     Row { words: &["bannerfail"], ours: "`refuse_message`", help: "the text itself stands in the table", translate: nothing },
     Row { words: &["bannersuccess"], ours: "`banner`", help: "write the text, or `\"@/path\"` of a file", translate: |text, _| text.map(|path| format!("banner = {}", quote(&format!("@{path}")))) },
     Row { words: &["idle"], ours: "`idle_timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("idle_timeout = {time}")) },
     Row { words: &["maxtime", "runtimemaxsec"], ours: "`timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("timeout = {time}")) },
     Row { words: &["timeoutstopsec"], ours: "`stop_timeout`", help: "write a duration with its unit", translate: |text, _| seconds(text).map(|time| format!("stop_timeout = {time}")) },
-    Row { words: &["v6only", "bindipv6only"], ours: "`dual_stack`, with the opposite value", help: "turn the value round", translate: |text, _| inverted("dual_stack", text) },
+    Row { words: &["v6only", "bindipv6only"], ours: "`dual_stack`", help: "with the opposite value", translate: |text, _| inverted("dual_stack", text) },
     Row { words: &["bindtodevice"], ours: "`bind_device`", help: "write the interface", translate: |text, _| quoted("bind_device", text) },
     Row { words: &["syslogidentifier"], ours: "`log_tag`", help: "write the tag", translate: |text, _| quoted("log_tag", text) },
     Row { words: &["includedir"], ours: "`include` in [daemon]", help: "write `include = [\"DIR/*.toml\"]`", translate: |text, _| text.map(|dir| format!("include = [{}]", quote(&format!("{}/*.toml", dir.trim_end_matches('/'))))) },
-    Row { words: &["flags"], ours: "by several keys", help: "`keepalive`, `nodelay`, `reuse_port` and `argv0` are keys of their own", translate: nothing },
+    Row { words: &["flags"], ours: "is several keys here", help: "`keepalive`, `nodelay`, `reuse_port` and `argv0` are keys of their own", translate: nothing },
     Row { words: &["libwrap", "tcpwrappers"], ours: "`allow` and `deny`", help: "write the networks themselves", translate: nothing },
-    Row { words: &["rpcnumber", "rpcversion", "mdns"], ours: "nothing: it is not offered", help: "leave it out", translate: nothing },
+    Row { words: &["rpcnumber", "rpcversion", "mdns"], ours: "is not offered", help: "leave it out", translate: nothing },
 ];
 
 fn nothing(_: Option<&str>, _: &DeTable<'_>) -> Option<String> {
     None
-}
-
-/// A scalar as the text that was meant; lists become words with blanks.
-fn text_of(value: &Value<'_>) -> Option<String> {
-    let value = value.get_ref();
-    if let Some(text) = value.as_str() {
-        return Some(text.to_owned());
-    }
-    if let Some(flag) = value.as_bool() {
-        return Some(if flag { "yes" } else { "no" }.to_owned());
-    }
-    if let Some(number) = value.as_integer() {
-        return (number.radix() == 10).then(|| number.as_str().to_owned());
-    }
-    let words: Option<Vec<&str>> = value
-        .as_array()?
-        .iter()
-        .map(|item| item.get_ref().as_str())
-        .collect();
-    words.map(|words| words.join(" "))
 }
 
 fn quote(text: &str) -> String {
@@ -325,99 +235,4 @@ fn standard_error(text: Option<&str>) -> Option<String> {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// What the value is, for messages about types.
-pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::keys;
-    use super::*;
-
-    fn patch(text: &str, key: &str) -> Option<String> {
-        let table = DeTable::parse(text).unwrap();
-        let (word, value) = table
-            .get_ref()
-            .iter()
-            .find(|(word, _)| word.get_ref() == key)
-            .unwrap();
-        let owner = Owner::Defaults;
-        answer(&owner, 0, word, value, table.get_ref())
-            .unwrap()
-            .patch
-            .map(|patch| patch.text)
-    }
-
-    #[test]
-    fn values_are_translated() {
-        for (text, key, expected) in [
-            (
-                "server = '/bin/x'\nserver_args = '-a b'",
-                "server",
-                Some(r#"command = "/bin/x -a b""#),
-            ),
-            (
-                "port = 69\nprotocol = 'udp'",
-                "port",
-                Some(r#"listen = "udp:69""#),
-            ),
-            (
-                "port = 69\nbind = '::1'",
-                "bind",
-                Some(r#"listen = "[::1]:69""#),
-            ),
-            ("disable = 'yes'", "disable", Some("enabled = false")),
-            ("disable = false", "disable", Some("enabled = true")),
-            (
-                "only_from = '10.0.0.0/8 ::1'",
-                "only_from",
-                Some(r#"allow = ["10.0.0.0/8", "::1"]"#),
-            ),
-            (
-                "instances = 'UNLIMITED'",
-                "instances",
-                Some(r#"max_connections = "unlimited""#),
-            ),
-            (
-                "cps = '50 10'",
-                "cps",
-                Some("rate = \"50/s\"\npause = \"10s\""),
-            ),
-            ("Accept = 'yes'", "Accept", Some("wait = false")),
-            (
-                "rlimit_as = '8M'",
-                "rlimit_as",
-                Some(r#"limits = { address_space = "8M" }"#),
-            ),
-            (
-                "RuntimeMaxSec = 5",
-                "RuntimeMaxSec",
-                Some("timeout = \"5s\""),
-            ),
-            ("banner_fail = '/x'", "banner_fail", None),
-            ("groups = 'no'", "groups", Some("supplementary_groups = []")),
-        ] {
-            assert_eq!(patch(text, key).as_deref(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn no_foreign_word_is_one_of_ours() {
-        let plain = |name: &str| name.replace('_', "");
-        for word in WORDS.iter().flat_map(|row| row.words) {
-            let ours = keys::names(false).find(|name| plain(name) == *word && *name == *word);
-            assert_eq!(ours, None, "{word}");
-        }
-    }
 }
