@@ -13,7 +13,7 @@ use crate::service::{Admission, Hours};
 /// The windows of a service.
 #[derive(Debug)]
 pub(super) struct Windows {
-    windows: Vec<Hours>,
+    hours: Vec<Hours>,
     /// `None`: the zone has vanished since the table was checked. Then it is never open.
     zone: Option<TimeZone>,
     /// The last second that was judged, and how.
@@ -28,14 +28,14 @@ impl Windows {
             None => Some(TimeZone::system()),
         };
         Self {
-            windows: admission.hours.clone(),
+            hours: admission.hours.clone(),
             zone,
             judged: Cell::new((u64::MAX, false)),
         }
     }
 
     pub(super) fn refuses(&self, wall: SystemTime) -> bool {
-        if self.windows.is_empty() {
+        if self.hours.is_empty() {
             return false;
         }
         let second = wall
@@ -60,16 +60,17 @@ impl Windows {
         };
         let local = zone.to_datetime(time);
         let day = local.weekday().to_monday_zero_offset();
-        let minute = local.hour().unsigned_abs() as u16 * 60 + local.minute().unsigned_abs() as u16;
-        self.windows
+        let minute =
+            u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
+        self.hours
             .iter()
-            .any(|window| holds(window, day.unsigned_abs(), minute))
+            .any(|window| holds(*window, day.unsigned_abs(), minute))
     }
 }
 
 /// True if `minute` of `day` (0: Monday) is in the window. One that ends at or before its start goes over midnight and
 /// belongs to the day on which it opens.
-fn holds(window: &Hours, day: u8, minute: u16) -> bool {
+fn holds(window: Hours, day: u8, minute: u16) -> bool {
     let opens_on = |day: u8| window.days & (1 << day) != 0;
     if window.from < window.to {
         opens_on(day) && (window.from..window.to).contains(&minute)

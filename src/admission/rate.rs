@@ -147,7 +147,7 @@ impl ServiceRate {
 
     /// True if [`Self::wait`] would say 0. Starts nothing.
     pub(super) fn may_go_on(&self, now: u64) -> bool {
-        !self.is_paused(now) && !(self.queue && self.refuses(now))
+        !(self.is_paused(now) || self.queue && self.refuses(now))
     }
 
     pub(super) fn is_paused(&self, now: u64) -> bool {

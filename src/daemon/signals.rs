@@ -114,9 +114,9 @@ impl Daemon {
         for live in self.services.values() {
             let state = if live.removed {
                 "removed"
-            } else if live.paused_until.is_some_and(|until| until > now) {
-                "paused"
-            } else if live.gate.is_paused(&self.house, now) {
+            } else if live.paused_until.is_some_and(|until| until > now)
+                || live.gate.is_paused(&self.house, now)
+            {
                 "paused"
             } else if live.gate.is_full() {
                 "full"

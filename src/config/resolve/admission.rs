@@ -56,23 +56,19 @@ pub(super) fn sources(reader: &Reader<'_, '_>, key: Key) -> Option<Vec<(Source, 
     let sources = reader.list(key, |text| {
         account(reader, text).unwrap_or_else(|| prefix::parse(text))
     })?;
-    let beside = |(source, place): (Source, Place)| match source {
-        Source::File(path) => {
-            let path = absolute_beside(reader, &path, place);
+    let beside = |(source, place): (Source, Place)| {
+        if let Source::File(path) = &source {
+            let path = reader.beside(&Item {
+                text: path.to_string_lossy().into_owned(),
+                place,
+                quoted: true,
+            });
             reader.context.read_list(&path, place);
-            (Source::File(path), place)
+            return (Source::File(path), place);
         }
-        other => (other, place),
+        (source, place)
     };
     Some(sources.into_iter().map(beside).collect())
-}
-
-fn absolute_beside(reader: &Reader<'_, '_>, path: &std::path::Path, place: Place) -> PathBuf {
-    reader.beside(&Item {
-        text: path.to_string_lossy().into_owned(),
-        place,
-        quoted: true,
-    })
 }
 
 /// `uid:NAME` and `gid:NAME`; `None` for everything else.
