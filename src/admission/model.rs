@@ -23,6 +23,7 @@ enum Step {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the table")]
 struct Rules {
     max_connections: Option<u32>,
     max_per_source: Option<u32>,
@@ -171,8 +172,8 @@ impl Model {
         let within = |(count, burst): (u32, u32), starts: &[Duration]| {
             let Some(last) = starts.last() else { return };
             for (index, start) in starts.iter().enumerate() {
-                let many = (starts.len() - index) as f64;
-                let time = (*last - *start).as_secs_f64();
+                let many = f64::from((starts.len() - index) as u32);
+                let time = last.saturating_sub(*start).as_secs_f64();
                 let most = f64::from(burst) + time * f64::from(count) / 60.0;
                 assert!(many <= most + 1e-3, "{many} starts in {time} s");
             }

@@ -106,7 +106,7 @@ impl Daemon {
             return;
         };
         self.poller.remove(&child);
-        let record: Record = match child.finish() {
+        let record: Record = match child.finish().and_then(|bytes| handover::decode(&bytes)) {
             Ok(record) => record,
             Err(error) => return self.forget_looks(&error.to_string()),
         };

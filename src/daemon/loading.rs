@@ -86,12 +86,10 @@ impl LoadChild {
     }
 
     /// Reaps the child, if it has ended, and reads what it found.
-    pub(super) fn finish<T: serde::de::DeserializeOwned>(self) -> io::Result<T> {
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
         let dead = process::reap(self.pidfd.as_fd())?;
         match dead.map(|dead| dead.end) {
-            Some(crate::event::End::Status(0)) => {
-                handover::decode(&memfd::read_sealed(self.record, handover::LIMIT)?)
-            }
+            Some(crate::event::End::Status(0)) => memfd::read_sealed(self.record, handover::LIMIT),
             Some(end) => Err(io::Error::other(format!("the load child ended by {end:?}"))),
             None => Err(io::Error::other("the load child was left")),
         }

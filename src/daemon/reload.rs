@@ -17,7 +17,7 @@ use super::{Daemon, Phase, Timer};
 use crate::admission::{Gate, Lists, RefusalLog};
 use crate::control::{Answer, Diff};
 use crate::event::Event;
-use crate::handover::Loaded;
+use crate::handover::{self, Loaded};
 use crate::launch::Plan;
 use crate::listener::{self, Socket};
 use crate::service::{Address, LogLevel, Service, Table};
@@ -144,7 +144,8 @@ impl Daemon {
             return;
         };
         self.poller.remove(&loading.child);
-        let result = match loading.child.finish() {
+        let record = loading.child.finish();
+        let result = match record.and_then(|bytes| handover::decode(&bytes)) {
             Ok(loaded) => self.adopt(loaded),
             Err(error) => Err(error.to_string()),
         };

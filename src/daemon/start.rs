@@ -24,7 +24,7 @@ use super::timers::Timers;
 use super::token::Token;
 use super::{Daemon, Phase};
 use crate::admission::{House, Lists, LoadAverage};
-use crate::handover::Loaded;
+use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener;
 use crate::log::Log;
@@ -119,7 +119,7 @@ impl Start {
                 match poller.token(index).and_then(Token::from_bits) {
                     Some(Token::Loading) => {
                         poller.remove(&child);
-                        return Ok(Some(child.finish()?));
+                        return Ok(Some(handover::decode(&child.finish()?)?));
                     }
                     _ if signals.read() == Some(Caught::Stop) => {
                         child.abandon();
