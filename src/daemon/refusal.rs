@@ -198,7 +198,7 @@ impl Daemon {
             }
             Some(Socket::Tarred(fd)) => {
                 self.poller
-                    .add(fd.as_fd(), Interest::HangUpOnce, Token::Refused(key).bits())
+                    .add(fd.as_fd(), Interest::EndOnce, Token::Refused(key).bits())
             }
             None => return,
         };
