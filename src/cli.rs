@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The inetd-style super-server.
@@ -19,6 +20,24 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Reads the command line. When there is nothing to do but to show help or a problem, that is done, and `Err` holds
+    /// the exit code: 0, or 64 (EX_USAGE).
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other kind is wrong usage"
+    )]
+    pub fn read() -> Result<Self, u8> {
+        Self::try_parse().map_err(|error| {
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ => 64,
+            }
+        })
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -30,6 +49,22 @@ pub enum Command {
         after_help = SERVE_HELP
     )]
     Serve(Serve),
+    /// Read the table again, and tell what changed
+    Reload(Control),
+    /// Show what the daemon does: every service, or one in detail
+    Status(Status),
+    /// Stop accepting connections of a service until `resume`
+    Pause(Named),
+    /// Accept connections of a service again, whatever stopped it
+    Resume(Named),
+    /// Stop accepting connections of a service and tell the live ones to end
+    Drain(Named),
+    /// End one connection by its id, or all of a service
+    Kill(Kill),
+    /// Lift the ban of a source
+    Unban(Unban),
+    /// Change how much the daemon logs, until the next reload
+    LogLevel(Level),
     /// Check a table without serving it, and tell every problem
     Check(Check),
 }
@@ -51,12 +86,110 @@ pub struct Config {
     pub config: Option<PathBuf>,
 }
 
+/// Where the daemon is.
+#[derive(Debug, Args)]
+pub struct Control {
+    /// The control socket: a path or @NAME [default: /run/oxinetd/control.sock]
+    #[arg(long, value_name = "SOCKET", env = "OXINETD_CONTROL")]
+    pub control: Option<String>,
+}
+
+/// A command for one service.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The daemon.
+    #[command(flatten)]
+    pub control: Control,
+    /// The service
+    pub name: String,
+}
+
+/// `oxinetd kill`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["id", "service"])))]
+pub struct Kill {
+    /// The daemon.
+    #[command(flatten)]
+    pub control: Control,
+    /// The connection, as the log and `status NAME` have it
+    pub id: Option<String>,
+    /// Every connection of this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+}
+
+/// `oxinetd unban`.
+#[derive(Debug, Args)]
+pub struct Unban {
+    /// The daemon.
+    #[command(flatten)]
+    pub control: Control,
+    /// An address, or a prefix as `status NAME` has it
+    pub source: String,
+}
+
+/// `oxinetd log-level`.
+#[derive(Debug, Args)]
+pub struct Level {
+    /// The daemon.
+    #[command(flatten)]
+    pub control: Control,
+    /// From this importance on
+    pub level: LogLevelWord,
+}
+
+/// The levels of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelWord {
+    /// Something failed.
+    Error,
+    /// Something may fail.
+    Warning,
+    /// The life of services and connections.
+    Info,
+    /// Everything.
+    Debug,
+}
+
+/// `oxinetd status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The daemon.
+    #[command(flatten)]
+    pub control: Control,
+    /// One service in detail
+    pub name: Option<String>,
+    /// Print nothing, answer by the exit code
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Refresh every second until interrupted
+    #[arg(short = 'w', long, conflicts_with_all = ["quiet", "format"])]
+    pub watch: bool,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+    pub format: StatusFormat,
+}
+
+/// Forms of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For a metrics collector
+    Prometheus,
+}
+
 /// `oxinetd run`.
 #[derive(Debug, Args)]
 pub struct Run {
     /// The table.
     #[command(flatten)]
     pub config: Config,
+    /// The control socket instead of that of the table: a path, @NAME, or off
+    #[arg(long, value_name = "SOCKET", env = "OXINETD_CONTROL")]
+    pub control: Option<String>,
     /// Write a newline to this descriptor when the daemon serves
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<i32>,

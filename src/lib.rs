@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`cli`], [`commands`] | the words of the command line, and what each command does |
 //! | [`config`] | files to a table, or a report of every problem |
+//! | [`convert`] | tables of other super-servers to ours, and the way out |
 //! | [`service`] | the validated types |
 //! | [`handover`] | the table as bytes, from the load child to the daemon |
 //! | [`control`] | the control socket's language, and its client |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
+pub mod convert;
 pub mod daemon;
 pub mod event;
 pub mod handover;

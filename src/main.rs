@@ -1,27 +1,26 @@
-//! The command: parse the words, dispatch, one exit code.
+//! The command: read the words, dispatch, one exit code.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
-
 use oxinetd::cli::{Cli, Command};
-use oxinetd::commands::{check, exit, run, serve};
+use oxinetd::commands::{act, check, run, serve, status};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::from(exit::OK),
-                _ => ExitCode::from(exit::USAGE),
-            };
-        }
+        Err(code) => return ExitCode::from(code),
     };
     ExitCode::from(match cli.command {
         Command::Run(command) => run::run(&command),
         Command::Serve(command) => serve::serve(&command),
         Command::Check(command) => check::check(&command),
+        Command::Status(command) => status::status(&command),
+        Command::Reload(control) => act::reload(&control),
+        Command::Pause(command) => act::pause(command),
+        Command::Resume(command) => act::resume(command),
+        Command::Drain(command) => act::drain(command),
+        Command::Kill(command) => act::kill(command),
+        Command::Unban(command) => act::unban(command),
+        Command::LogLevel(command) => act::log_level(&command),
     })
 }

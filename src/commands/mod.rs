@@ -1,9 +1,12 @@
 //! What each command does: one file a command. A command returns its exit code; codes follow sysexits(3) where they
 //! name a cause.
 
+pub mod act;
 pub mod check;
+pub mod convert;
 pub mod run;
 pub mod serve;
+pub mod status;
 
 use std::io::Write;
 
@@ -13,6 +16,8 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// The command's own "no": errors found, refused, failed.
     pub const NO: u8 = 1;
+    /// No daemon answers.
+    pub const NOT_RUNNING: u8 = 3;
     /// EX_USAGE: the words of the command are wrong.
     pub const USAGE: u8 = 64;
     /// EX_UNAVAILABLE: nothing could be bound.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::{complain, exit};
 use crate::cli::Run;
-use crate::daemon::{Outcome, Source, Start};
+use crate::control::client;
+use crate::daemon::{ControlSocket, Outcome, Source, Start};
 use crate::launch;
 use crate::sys::{signals, start};
 
@@ -19,12 +20,34 @@ pub fn run(command: &Run) -> u8 {
             return exit::USAGE;
         }
     };
-    serve(source, command.ready_fd, command.pid_file.as_deref())
+    let control = match command.control.as_deref() {
+        None => ControlSocket::OfTable,
+        Some("off") => ControlSocket::Off,
+        Some(text) => match client::name(Some(text), true) {
+            Ok(name) => ControlSocket::At(name),
+            Err(problem) => {
+                complain(&format!("oxinetd: --control: {problem}\n"));
+                return exit::USAGE;
+            }
+        },
+    };
+    serve(
+        source,
+        control,
+        command.ready_fd,
+        command.pid_file.as_deref(),
+    )
 }
 
 /// Serves `source` until TERM.
-pub(super) fn serve(source: Source, ready_fd: Option<i32>, pid_file: Option<&Path>) -> u8 {
-    let outcome = become_daemon(source, ready_fd, pid_file).and_then(|start| start.run(complain));
+pub(super) fn serve(
+    source: Source,
+    control: ControlSocket,
+    ready_fd: Option<i32>,
+    pid_file: Option<&Path>,
+) -> u8 {
+    let outcome =
+        become_daemon(source, control, ready_fd, pid_file).and_then(|start| start.run(complain));
     match outcome {
         Ok(Outcome::Drained | Outcome::Stopped) => exit::OK,
         Ok(Outcome::BadTable(report)) => {
@@ -46,6 +69,7 @@ pub(super) fn serve(source: Source, ready_fd: Option<i32>, pid_file: Option<&Pat
 /// Makes this process a daemon: what it inherited is looked at, and then gone.
 fn become_daemon(
     source: Source,
+    control: ControlSocket,
     ready_fd: Option<i32>,
     pid_file: Option<&Path>,
 ) -> io::Result<Start> {
@@ -73,6 +97,7 @@ fn become_daemon(
     start::settle()?;
     Ok(Start {
         source,
+        control,
         ready_fd,
         pid_file,
         host,

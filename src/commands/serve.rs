@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{complain, exit, run};
 use crate::cli::Serve;
-use crate::daemon::Source;
+use crate::daemon::{ControlSocket, Source};
 
 /// What messages call the table.
 const NAME: &str = "<command line>";
@@ -18,6 +18,7 @@ pub fn serve(command: &Serve) -> u8 {
                 name: NAME.to_owned(),
                 text,
             },
+            ControlSocket::OfTable,
             None,
             None,
         ),

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::libc;
 use slotmap::{Key, KeyData};
 
 use super::state::{Child, Launch};
@@ -59,7 +58,7 @@ impl Daemon {
                 self.on_launch_failed(
                     service,
                     &words,
-                    libc::ETIMEDOUT,
+                    errno::ETIMEDOUT,
                     Some(&peer),
                     id.as_str(),
                     now,

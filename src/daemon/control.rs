@@ -25,6 +25,17 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The same for one that waits for a reload.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(40);
 
+/// What the command line says of the control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// Nothing: the table decides.
+    OfTable,
+    /// There is none.
+    Off,
+    /// It is here.
+    At(UnixName),
+}
+
 /// The socket and its clients.
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -50,7 +61,12 @@ struct Client {
 impl Daemon {
     /// Opens the socket that the settings name, and closes one that they no longer name.
     pub(super) fn open_control(&mut self) {
-        let wanted = self.settings.control.as_ref().map(|name| Address::Unix {
+        let name = match &self.control_socket {
+            ControlSocket::OfTable => self.settings.control.as_ref(),
+            ControlSocket::Off => None,
+            ControlSocket::At(name) => Some(name),
+        };
+        let wanted = name.map(|name| Address::Unix {
             kind: UnixKind::Stream,
             name: name.clone(),
         });
@@ -98,7 +114,7 @@ impl Daemon {
             };
             match socket.accept() {
                 Accepted::Connection(fd, peer) => self.add_control_client(fd, &peer, now),
-                Accepted::Lost => {}
+                Accepted::Lost(_) => {}
                 Accepted::Empty | Accepted::Exhausted(_) | Accepted::Broken(_) => return,
             }
         }

@@ -10,6 +10,7 @@ use super::{Daemon, Timer};
 use crate::event::Event;
 use crate::listener::{self, BindError, Socket};
 use crate::service::{Address, LogLevel};
+use crate::sys::errno;
 use crate::sys::poller::Interest;
 
 /// The longest pause between two attempts to bind an address.
@@ -24,6 +25,7 @@ impl Daemon {
             socket: None,
             state: ListenerState::Closed,
             held: None,
+            lost: None,
             attempts: 0,
         });
         if let Some(live) = self.services.get_mut(service) {
@@ -47,6 +49,7 @@ impl Daemon {
         }
         listener.state = ListenerState::Polling;
         listener.attempts = 0;
+        listener.lost = None;
         if let Some(live) = self.services.get(listener.service) {
             let event = Event::Listen {
                 service: &live.service.name,
@@ -71,6 +74,7 @@ impl Daemon {
             socket: None,
             state: ListenerState::Closed,
             held: None,
+            lost: None,
             attempts: 0,
         });
         if let Some(live) = self.services.get_mut(service) {
@@ -111,8 +115,12 @@ impl Daemon {
         if listener.socket.is_some() {
             return;
         }
-        match listener::bind(&listener.asked, &live.service.socket) {
-            Ok(socket) => self.open_listener(key, socket),
+        let address = listener.lost.as_ref().unwrap_or(&listener.asked);
+        match listener::bind(address, &live.service.socket) {
+            Ok(mut socket) => {
+                socket.asked.clone_from(&listener.asked);
+                self.open_listener(key, socket);
+            }
             Err(error) => self.on_bind_failed(key, &error, now),
         }
     }
@@ -122,16 +130,21 @@ impl Daemon {
         let Some(listener) = self.listeners.get_mut(key) else {
             return;
         };
-        if let Some(socket) = listener.socket.take() {
-            self.poller.remove(&socket);
-        }
         listener.state = ListenerState::Closed;
+        let Some(socket) = listener.socket.take() else {
+            return;
+        };
+        self.poller.remove(&socket);
+        // The address that it had, not the one that was asked for: port 0 would be another one now.
+        listener.lost = Some(socket.bound.clone());
+        drop(socket);
         let (service, asked) = (listener.service, listener.asked.clone());
         let name = self
             .services
             .get(service)
             .map(|live| live.service.name.clone());
-        let text = format!("the socket {asked} broke ({error}) and is opened anew");
+        let errno = errno::describe(error.raw_os_error().unwrap_or(0));
+        let text = format!("the socket {asked} broke, accept: {errno}; it is opened anew");
         self.note(LogLevel::Warning, name.as_deref(), &text);
         self.on_bind_again(key, now);
     }

@@ -48,6 +48,7 @@ use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, ListenerKey, ServiceKey, Token};
 
+pub use control::ControlSocket;
 pub use loading::Source;
 pub use start::{Outcome, Start};
 
@@ -77,6 +78,8 @@ pub struct Daemon {
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
     control: Control,
+    /// What the command line says of the control socket, which the table cannot change.
+    control_socket: ControlSocket,
     /// All services of the table in force, disabled ones too, in its order.
     table: Vec<Rc<Service>>,
     files: Files,
@@ -151,7 +154,8 @@ impl Daemon {
     fn on_timer(&mut self, timer: Timer, now: Instant) {
         match timer {
             Timer::Wake(key) => self.on_pause_over(key, now),
-            Timer::Retry => self.on_retry(now),
+            Timer::Retry => self.on_retry(),
+            Timer::Calm => self.on_calm(now),
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),

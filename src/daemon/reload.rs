@@ -416,6 +416,13 @@ impl Daemon {
             if let Some(live) = self.services.get_mut(service) {
                 live.listeners.push(listener);
                 live.waiting.push(listener);
+                if let Some(socket) = &entry.socket {
+                    let event = Event::Listen {
+                        service: &live.service.name,
+                        address: &socket.bound,
+                    };
+                    Self::tell(&mut self.log, Some(live), &event);
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::SlotMap;
 
-use super::control::Control;
+use super::control::{Control, ControlSocket};
 use super::id::ConnectionIds;
 use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
@@ -31,7 +31,7 @@ use crate::log::Log;
 use crate::service::{LogLevel, Table};
 use crate::sys::poller::{Interest, Poller};
 use crate::sys::signals::{Caught, Signals};
-use crate::sys::start;
+use crate::sys::{memory, start};
 
 /// Events that one turn takes from the kernel.
 const EVENTS: usize = 256;
@@ -43,6 +43,8 @@ const RESERVE: u64 = 24;
 pub struct Start {
     /// Where the table comes from.
     pub source: Source,
+    /// What the command line says of the control socket.
+    pub control: ControlSocket,
     /// Gets a newline when the daemon serves.
     pub ready_fd: Option<OwnedFd>,
     /// Gets the pid when the daemon serves.
@@ -102,6 +104,9 @@ impl Start {
         daemon.set_budget();
         daemon.open_control();
         daemon.tell_ready(ready_fd, pid_file.as_deref());
+        drop(loaded.report);
+        drop(table);
+        memory::release();
         daemon.run()?;
         if let Some(path) = pid_file {
             let _ = std::fs::remove_file(path);
@@ -156,6 +161,7 @@ impl Start {
             host: self.host,
             settings,
             source: self.source,
+            control_socket: self.control,
             services: SlotMap::with_key(),
             names: HashMap::new(),
             listeners: SlotMap::with_key(),

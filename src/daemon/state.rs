@@ -86,6 +86,8 @@ pub(super) struct Listener {
     /// A connection whose child could not be made for lack of descriptors, memory or processes. It is not lost: it
     /// waits here until there is room.
     pub held: Option<Held>,
+    /// The address of a socket that broke: it is opened there again.
+    pub lost: Option<Address>,
     /// Attempts to open it that failed in a row.
     pub attempts: u32,
 }

@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Wake(ServiceKey),
     /// Listeners that met exhaustion try again.
     Retry,
+    /// Exhaustion may be over.
+    Calm,
     /// An address that could not be bound is tried again.
     Bind(ListenerKey),
     /// The drain has had its time.

@@ -36,7 +36,7 @@ pub enum Accepted {
     /// Nothing is waiting.
     Empty,
     /// That one connection was lost before it came to us; the next may be fine.
-    Lost,
+    Lost(io::Error),
     /// Descriptors or memory are exhausted: pause, and come back.
     Exhausted(io::Error),
     /// The listener itself is dead: open it anew.
@@ -63,7 +63,7 @@ impl Socket {
             | libc::ENONET
             | libc::EHOSTUNREACH
             | libc::EOPNOTSUPP
-            | libc::ENETUNREACH => Accepted::Lost,
+            | libc::ENETUNREACH => Accepted::Lost(error),
             _ => Accepted::Exhausted(error),
         }
     }

@@ -5,6 +5,7 @@
 pub mod datagram;
 pub mod errno;
 pub mod memfd;
+pub mod memory;
 pub mod output;
 pub mod pipe;
 pub mod poll;

@@ -207,10 +207,7 @@ fn unix_peers_are_judged_by_uid_and_group_names() {
     let table = service("yes", &yes, "allow = \"uid:root\"")
         + &service("no", &no, "allow = \"uid:nobody\"")
         + &service("group", &group, "allow = \"any\"\ndeny = \"gid:root\"");
-    let daemon = builder
-        .table(&table)
-        .trouble("address from=unix")
-        .start();
+    let daemon = builder.table(&table).trouble("address from=unix").start();
     assert_eq!(talk_unix(&yes, b"hi"), "hi");
     assert_eq!(talk_unix(&no, b"hi"), "");
     assert_eq!(talk_unix(&group, b"hi"), "");
