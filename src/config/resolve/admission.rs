@@ -116,25 +116,40 @@ fn plain(sources: Vec<(Source, Place)>) -> Vec<Source> {
     sources.into_iter().map(|(source, _)| source).collect()
 }
 
-fn allow(reader: &Reader<'_, '_>) -> Option<Vec<Source>> {
-    let sources = sources(reader, Key::Allow)?;
-    if sources.is_empty()
-        && let Some(entry) = reader.entry(Key::Allow)
+/// Reports a list that is written and has no entry.
+fn refuse_empty(reader: &Reader<'_, '_>, key: Key, what: &str, help: &str) {
+    if let Some(entry) = reader.entry(key)
         && entry
             .value
             .get_ref()
             .as_array()
             .is_some_and(|array| array.is_empty())
     {
-        let problem = Problem::new("is empty and would let nobody in")
-            .help("write `deny = \"any\"` to mean that, or leave `allow` out to let everybody in");
-        reader.refuse(Key::Allow, entry.place(), problem);
+        reader.refuse(key, entry.place(), Problem::new(what).help(help));
     }
+}
+
+fn allow(reader: &Reader<'_, '_>) -> Option<Vec<Source>> {
+    let sources = sources(reader, Key::Allow)?;
+    refuse_empty(
+        reader,
+        Key::Allow,
+        "is empty and would let nobody in",
+        "write `deny = \"any\"` to mean that, or leave `allow` out to let everybody in",
+    );
     Some(plain(sources))
 }
 
 fn windows(reader: &Reader<'_, '_>) -> Vec<Hours> {
-    let windows = reader.list(Key::Hours, hours::parse).unwrap_or_default();
+    let Some(windows) = reader.list(Key::Hours, hours::parse) else {
+        return Vec::new();
+    };
+    refuse_empty(
+        reader,
+        Key::Hours,
+        "is empty and would never let anybody in",
+        "write `enabled = false` to mean that, or leave `hours` out to serve all day",
+    );
     windows.into_iter().map(|(window, _)| window).collect()
 }
 
