@@ -3,8 +3,9 @@
 //! Memory is fixed: at most `capacity` sources that have no live connection are kept, and a quarter as many banned ones.
 //! When there is no room, the source that has been idle for longest is forgotten, and with it only what it had used up;
 //! banned ones make room only for other banned ones. A source with live connections is never forgotten: those are bounded
-//! by the daemon's `max_connections`. Every operation costs the same however many there are: a chained hash table that
-//! never moves, keyed with random keys (SipHash) so that nobody can choose addresses that collide, and lists by links.
+//! by the daemon's `max_connections`. Every operation costs the same however many there are: a hash table with chains, keyed
+//! with random keys (SipHash) so that nobody can choose addresses that collide, and lists by links. The table starts small
+//! and doubles with its entries, seven times until it is full; the last time takes about a millisecond.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -110,6 +111,9 @@ impl Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
+/// Chains at first: one page.
+const FIRST_HEADS: usize = 1024;
+
 /// The table.
 #[derive(Debug)]
 pub(super) struct Sources {
@@ -156,7 +160,7 @@ impl Sources {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             keys: RandomState::new(),
-            heads: vec![0; capacity.next_power_of_two()],
+            heads: vec![0; FIRST_HEADS],
             entries: Vec::with_capacity(capacity + capacity / 4 + 1),
             free: Vec::new(),
             idle: Queue::default(),
@@ -271,6 +275,9 @@ impl Sources {
     }
 
     fn insert(&mut self, key: SourceKey) -> u32 {
+        if self.entries.len() >= self.heads.len() && self.free.is_empty() {
+            self.double();
+        }
         let chain = self.chain(&key);
         let next = self.heads.get(chain).copied().unwrap_or(0);
         let entry = Entry {
@@ -294,6 +301,24 @@ impl Sources {
             *head = slot + 1;
         }
         slot
+    }
+
+    /// Twice as many chains. Only called while every entry is in one.
+    fn double(&mut self) {
+        self.heads = vec![0; self.heads.len() * 2];
+        for slot in 0..self.entries.len() as u32 {
+            let Some(key) = self.entry(slot).map(|entry| entry.key) else {
+                return;
+            };
+            let chain = self.chain(&key);
+            let next = self
+                .heads
+                .get_mut(chain)
+                .map_or(0, |head| std::mem::replace(head, slot + 1));
+            if let Some(entry) = self.entry_mut(slot) {
+                entry.next = next;
+            }
+        }
     }
 
     fn remove(&mut self, slot: u32) {
