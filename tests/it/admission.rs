@@ -312,6 +312,40 @@ fn a_ban_grows_from_refusals_and_ends() {
 }
 
 #[test]
+fn a_ban_is_shown_by_status_and_lifted_by_unban() {
+    let builder =
+        echo("deny = \"127.0.0.2\"\npenalty = { after = \"2/min\", for = \"1h\", max = \"1h\" }");
+    let socket = builder.path().join("control");
+    let toml = builder.toml();
+    let mut daemon = builder.trouble("FAIL: x").start();
+    // `control` is off in every table of the harness.
+    let on = format!("control = \"{}\"", socket.display());
+    daemon.rewrite(&toml.replace("control = \"off\"", &on));
+    daemon.signal(Signal::SIGHUP);
+    until("the control socket", PATIENCE, || socket.exists());
+    daemon.rebase();
+    let one = [127, 0, 0, 2];
+    for _ in 0..3 {
+        refused(&daemon, one);
+    }
+    daemon.expect(&["FAIL: x banned from=127.0.0.2"]);
+    let ask = |words: &[&str]| {
+        let control = ["--control", socket.to_str().unwrap()];
+        text(&crate::harness::oxinetd(&[words, &control[..]].concat()))
+    };
+    let status = ask(&["status", "x", "--format", "json"]);
+    assert!(
+        status.contains("127.0.0.2") && status.contains("banned"),
+        "{status}"
+    );
+    assert!(ask(&["unban", "127.0.0.3"]).contains("is not banned"));
+    assert!(ask(&["unban", "127.0.0.2"]).contains("may come again: x"));
+    let end = daemon.log_end();
+    refused(&daemon, one);
+    daemon.expect_from(end, &["FAIL: x address from=127.0.0.2"]);
+}
+
+#[test]
 fn refusals_are_all_counted_and_the_first_are_told() {
     let daemon = echo("deny = \"any\"").trouble("FAIL: x address").start();
     for _ in 0..100 {
