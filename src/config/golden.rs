@@ -25,11 +25,23 @@ fn cases(kind: &str) -> Vec<PathBuf> {
     tables
 }
 
+/// Lists that cases name.
+const LISTS: [(&str, &str); 2] = [
+    ("/etc/oxinetd/scanners.txt", "203.0.113.0/24\n"),
+    (
+        "/etc/oxinetd/bad.txt",
+        "10.0.0.0/8\n10.1.2.3/8\nexample.org\n",
+    ),
+];
+
 /// A file whose name has `user` in it is for a daemon that is not root.
 fn load_case(path: &Path) -> Loaded {
     let text = fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
-    let world = FakeWorld::default();
+    let mut world = FakeWorld::default();
+    for (name, text) in LISTS {
+        world.files.insert(name.into(), text.as_bytes().to_vec());
+    }
     load(
         &Main::Text { name, text: &text },
         &world.host(if name.starts_with("user-") { 7 } else { 0 }),

@@ -15,6 +15,7 @@ mod foreign;
 #[cfg(test)]
 mod golden;
 pub mod keys;
+pub mod list;
 mod not_yet;
 mod raw;
 mod resolve;
@@ -155,6 +156,7 @@ fn assemble(
     // Of a file that is no TOML the rest is guesswork: whatever else would be found is noise.
     let whole = raws.len() == files.len();
     let resolved = whole.then(|| resolve::resolve(&context, &raws));
+    let lists = context.take_lists();
     problems.extend(context.into_problems());
     drop(raws);
     drop(tables);
@@ -178,6 +180,7 @@ fn assemble(
             settings,
             services,
             files: read,
+            lists,
         });
     Loaded {
         table,

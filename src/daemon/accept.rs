@@ -5,21 +5,21 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::Key;
 
 use super::state::{Child, Held, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
-use crate::admission::Refusal;
+use crate::admission::{Arrival, Moment, Verdict, Wait};
 use crate::event::Event;
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
-use crate::service::{Peer, RefuseWith};
+use crate::service::Peer;
 use crate::sys::errno;
 use crate::sys::poller::Interest;
-use crate::sys::socket;
+use crate::sys::{proc, socket};
 
 /// Connections taken from one listener in one turn, so that no flood delays the others.
 const BATCH: usize = 64;
@@ -47,7 +47,7 @@ enum Obstacle {
 impl Daemon {
     pub(super) fn on_listener(&mut self, key: ListenerKey, now: Instant) {
         let mut lost = 0;
-        for _ in 0..BATCH {
+        for turn in 0..BATCH {
             let Some(listener) = self.listeners.get_mut(key) else {
                 return;
             };
@@ -55,20 +55,29 @@ impl Daemon {
             if self.phase != Phase::Serving || listener.state != ListenerState::Polling {
                 return;
             }
-            if let Some(obstacle) = self.obstacle(service, now) {
-                self.suspend(key, obstacle);
-                return;
-            }
-            let Some(listener) = self.listeners.get_mut(key) else {
-                return;
-            };
-            if let Some(held) = listener.held.take() {
-                if !self.launch_held(key, service, held, now) {
+            // Who is held has been admitted, and may be the very one that fills the service.
+            if listener.held.is_some() {
+                if !self.has_slot(service) {
+                    return self.suspend(key, Obstacle::Daemon);
+                }
+                let held = self.listeners.get_mut(key).and_then(|it| it.held.take());
+                if held.is_some_and(|held| !self.launch_held(key, service, held, now)) {
                     return;
                 }
                 continue;
             }
-            let Some(socket) = listener.socket.as_ref() else {
+            if let Some(obstacle) = self.obstacle(service, turn == 0, now) {
+                // After the first turn nobody may be waiting: that is for epoll to say.
+                if turn == 0 || obstacle == Obstacle::Daemon {
+                    self.suspend(key, obstacle);
+                }
+                return;
+            }
+            let Some(socket) = self
+                .listeners
+                .get(key)
+                .and_then(|listener| listener.socket.as_ref())
+            else {
                 return;
             };
             match socket.accept() {
@@ -87,19 +96,35 @@ impl Daemon {
         }
     }
 
-    /// What keeps `service` from taking a connection now.
-    fn obstacle(&self, service: ServiceKey, now: Instant) -> Option<Obstacle> {
-        let live = self.services.get(service)?;
-        if live.gate.is_full()
-            || live.held_off
-            || live.paused_until.is_some_and(|until| until > now)
-        {
-            Some(Obstacle::Service)
-        } else if self.house.is_full() || !self.launcher.has_room(&live.plan) {
-            Some(Obstacle::Daemon)
-        } else {
-            None
+    /// What keeps `service` from taking a connection now. `waiting`: epoll has just told that somebody waits.
+    fn obstacle(&mut self, service: ServiceKey, waiting: bool, now: Instant) -> Option<Obstacle> {
+        let live = self.services.get_mut(service)?;
+        if live.held_off || live.paused_until.is_some_and(|until| until > now) {
+            return Some(Obstacle::Service);
         }
+        if !waiting && !live.gate.may_go_on(&self.house, now) {
+            return Some(Obstacle::Service);
+        }
+        if let Some(wait) = live.gate.wait(&self.house, now) {
+            self.note_queue(Some(service), &wait, now);
+            if let Some(until) = wait.until {
+                self.timers.set(until, Timer::Wake(service));
+            }
+            return Some(Obstacle::Service);
+        }
+        if self.house.is_full() {
+            if waiting {
+                self.note_queue(None, &Wait::room(), now);
+            }
+            return Some(Obstacle::Daemon);
+        }
+        (!self.has_slot(service)).then_some(Obstacle::Daemon)
+    }
+
+    fn has_slot(&self, service: ServiceKey) -> bool {
+        self.services
+            .get(service)
+            .is_some_and(|live| self.launcher.has_room(&live.plan))
     }
 
     fn suspend(&mut self, key: ListenerKey, obstacle: Obstacle) {
@@ -182,8 +207,27 @@ impl Daemon {
         let Some(live) = self.services.get_mut(service) else {
             return false;
         };
-        match live.gate.admit(&self.house) {
-            Ok(ticket) => self.launch(
+        let groups = if live.gate.asks_groups() {
+            socket::peer_groups(connection.as_fd())
+        } else {
+            Vec::new()
+        };
+        let arrival = Arrival {
+            peer: &peer,
+            groups: &groups,
+        };
+        let load = if live.gate.asks_load() {
+            self.load.at(now, proc::load_average)
+        } else {
+            0.0
+        };
+        let moment = Moment {
+            now,
+            wall: SystemTime::now(),
+            load,
+        };
+        match live.gate.admit(&self.house, &arrival, &moment) {
+            Verdict::Admit(ticket) => self.launch(
                 key,
                 service,
                 Held {
@@ -194,28 +238,10 @@ impl Daemon {
                 },
                 now,
             ),
-            Err(refusal) => {
-                self.refuse(service, &connection, &peer, refusal);
+            Verdict::Refuse { refusal, ban } => {
+                self.refuse(service, connection, &peer, refusal, ban, now);
                 true
             }
-        }
-    }
-
-    fn refuse(&mut self, service: ServiceKey, connection: &OwnedFd, peer: &Peer, refusal: Refusal) {
-        let Some(live) = self.services.get_mut(service) else {
-            return;
-        };
-        live.counters.refused += 1;
-        if live.service.admission.refuse_with == RefuseWith::Reset {
-            socket::reset_on_close(connection.as_fd());
-        }
-        if live.service.log.refuse {
-            let event = Event::Fail {
-                service: &live.service.name,
-                reason: refusal.word(),
-                peer,
-            };
-            Self::tell(&mut self.log, Some(live), &event);
         }
     }
 
@@ -275,7 +301,7 @@ impl Daemon {
             local: &local,
             id: id.as_str(),
             cookie: socket::cookie(fd.as_fd()),
-            concurrency: 0,
+            concurrency: ticket.of_source(),
             proxied_from: None,
             cgroup: equipment.cgroup(),
         };

@@ -133,7 +133,7 @@ impl Daemon {
         let Some(live) = self.services.get_mut(key) else {
             return;
         };
-        if live.paused_until.is_some_and(|until| until <= now) {
+        if live.paused_until.is_none_or(|until| until <= now) {
             live.paused_until = None;
             self.wake_service(key);
         }

@@ -63,10 +63,15 @@ pub(super) struct LoadChild {
 impl LoadChild {
     /// Starts one.
     pub(super) fn start(source: &Source, color: bool) -> io::Result<Self> {
-        let record = memfd::create("oxinetd-table")?;
+        Self::run("oxinetd-table", || handover::encode(&source.load(color)))
+    }
+
+    /// Starts a child that hands back the bytes that `make` makes.
+    pub(super) fn run(name: &str, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Self> {
+        let record = memfd::create(name)?;
         match process::fork()? {
             Some((pid, pidfd)) => Ok(Self { pid, pidfd, record }),
-            None => process::exit_now(match Self::work(source, color, record) {
+            None => process::exit_now(match Self::work(make, record) {
                 Ok(()) => 0,
                 Err(_) => 71,
             }),
@@ -75,20 +80,17 @@ impl LoadChild {
 
     /// The child's whole life. It closes the daemon's descriptors first: a client must not wait for a slow load to see
     /// the end of its connection.
-    fn work(source: &Source, color: bool, record: OwnedFd) -> io::Result<()> {
+    fn work(make: impl FnOnce() -> io::Result<Vec<u8>>, record: OwnedFd) -> io::Result<()> {
         start::close_inherited(&[record.as_raw_fd()])?;
         signals::unblock_all()?;
-        let bytes = handover::encode(&source.load(color))?;
-        memfd::write_and_seal(record, &bytes).map(drop)
+        memfd::write_and_seal(record, &make()?).map(drop)
     }
 
     /// Reaps the child, if it has ended, and reads what it found.
-    pub(super) fn finish(self) -> io::Result<Loaded> {
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
         let dead = process::reap(self.pidfd.as_fd())?;
         match dead.map(|dead| dead.end) {
-            Some(crate::event::End::Status(0)) => {
-                handover::decode(&memfd::read_sealed(self.record, handover::LIMIT)?)
-            }
+            Some(crate::event::End::Status(0)) => memfd::read_sealed(self.record, handover::LIMIT),
             Some(end) => Err(io::Error::other(format!("the load child ended by {end:?}"))),
             None => Err(io::Error::other("the load child was left")),
         }

@@ -17,8 +17,11 @@ mod leaves;
 mod lines;
 mod lingering;
 mod listeners;
+mod lists;
 mod loading;
 mod output;
+mod queue;
+mod refusal;
 mod reload;
 mod signals;
 mod start;
@@ -36,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
-use crate::admission::House;
+use crate::admission::{House, LoadAverage};
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
@@ -86,6 +89,11 @@ pub struct Daemon {
     trees_next: Option<Instant>,
     leaves: Leaves,
     house: House,
+    load: LoadAverage,
+    lists: lists::ListFiles,
+    refused: refusal::Refused,
+    /// Clients wait for the limit of the whole daemon.
+    queueing: Option<queue::Queueing>,
     ids: ConnectionIds,
     timers: Timers,
     /// Listeners that wait for something of the whole daemon: room, a launch slot, descriptors.
@@ -161,6 +169,8 @@ impl Daemon {
                 Some(Token::Connection(key)) => self.on_hang_up(key, now),
                 Some(Token::Linger(key)) => self.on_lingering(key),
                 Some(Token::Each(key)) => self.on_each(key, now),
+                Some(Token::Refused(key)) => self.on_refused(key),
+                Some(Token::Lists) => self.on_lists_read(),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
@@ -177,6 +187,10 @@ impl Daemon {
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
             Timer::Control(key) => self.on_control_deadline(key, now),
+            Timer::Queue(key) => self.on_queue_look(key, now),
+            Timer::Refusals(key) => self.on_refusals_due(key),
+            Timer::Refused(key) => self.close_refused(key),
+            Timer::Lists => self.on_lists_look(now),
             Timer::Orphans => self.reap_orphans(now),
             Timer::Connection(key) => self.on_due(key, now),
             Timer::Linger(key) => self.on_linger_over(key),

@@ -15,10 +15,10 @@ use super::state::{BackOff, Counters, LiveService};
 use super::status::Files;
 use super::token::{ControlKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
-use crate::admission::Gate;
+use crate::admission::{Gate, Lists, RefusalLog};
 use crate::control::{Answer, Diff};
 use crate::event::Event;
-use crate::handover::Loaded;
+use crate::handover::{self, Loaded};
 use crate::launch::Plan;
 use crate::listener::{self, Socket};
 use crate::service::{Address, LogLevel, Service, Table};
@@ -152,7 +152,8 @@ impl Daemon {
             return;
         };
         self.poller.remove(&loading.child);
-        let result = match loading.child.finish() {
+        let record = loading.child.finish();
+        let result = match record.and_then(|bytes| handover::decode(&bytes)) {
             Ok(loaded) => self.adopt(loaded),
             Err(error) => Err(error.to_string()),
         };
@@ -312,6 +313,7 @@ impl Daemon {
 
     /// Puts the new table in force. Nothing here can fail.
     fn commit(&mut self, change: Change, table: Table) -> Diff {
+        self.set_lists(Lists::new(&table), Instant::now());
         let mut names = HashMap::with_capacity(change.services.len());
         let mut diff = Diff::default();
         let mut opened = Vec::new();
@@ -367,17 +369,35 @@ impl Daemon {
             }
             (None, Some(plan)) => {
                 diff.added.push(service.name.clone());
-                Some(self.services.insert(new_service(service, plan)))
+                Some(self.services.insert(self.new_service(service, plan)))
             }
             (None, None) => None,
         }
     }
 
     fn change_service(&mut self, key: ServiceKey, service: &Rc<Service>, plan: Rc<Plan>) {
+        let now = Instant::now();
         let Some(live) = self.services.get_mut(key) else {
             return;
         };
-        live.gate.change(&service.admission);
+        let (house, lists) = (&self.house, &self.lists.lists);
+        if live.gate.change(house, &service.admission, lists, now) {
+            let gate = &live.gate;
+            for child in self
+                .children
+                .values_mut()
+                .filter(|child| child.service == key)
+            {
+                if let Some(ticket) = child.ticket.as_mut() {
+                    ticket.regroup(gate, &child.peer);
+                }
+            }
+            for key in &live.listeners {
+                if let Some(held) = self.listeners.get_mut(*key).and_then(|it| it.held.as_mut()) {
+                    held.ticket.regroup(gate, &held.peer);
+                }
+            }
+        }
         if live.service.process != service.process {
             live.back_off = BackOff::default();
             live.paused_until = None;
@@ -416,6 +436,30 @@ impl Daemon {
         }
     }
 
+    /// A service that has just come into the table.
+    pub(super) fn new_service(&self, service: &Rc<Service>, plan: Rc<Plan>) -> LiveService {
+        let (lists, now) = (&self.lists.lists, Instant::now());
+        LiveService {
+            service: Rc::clone(service),
+            plan,
+            gate: Gate::new(&self.house, &service.admission, lists, now),
+            listeners: Vec::new(),
+            waiting: Vec::new(),
+            children: 0,
+            back_off: BackOff::default(),
+            paused_until: None,
+            held_off: false,
+            draining: false,
+            failure: None,
+            output: None,
+            pace: Pace::default(),
+            counters: Counters::default(),
+            refusal_log: RefusalLog::default(),
+            queueing: None,
+            removed: false,
+        }
+    }
+
     /// Limits may have changed: everybody who waits looks again.
     fn wake_all(&mut self) {
         let keys: Vec<ServiceKey> = self.services.keys().collect();
@@ -423,27 +467,6 @@ impl Daemon {
             self.wake_service(key);
         }
         self.wake_waiting();
-    }
-}
-
-/// A service that has just come into the table.
-pub(super) fn new_service(service: &Rc<Service>, plan: Rc<Plan>) -> LiveService {
-    LiveService {
-        service: Rc::clone(service),
-        plan,
-        gate: Gate::new(&service.admission),
-        listeners: Vec::new(),
-        waiting: Vec::new(),
-        children: 0,
-        back_off: BackOff::default(),
-        paused_until: None,
-        held_off: false,
-        draining: false,
-        failure: None,
-        output: None,
-        pace: Pace::default(),
-        counters: Counters::default(),
-        removed: false,
     }
 }
 

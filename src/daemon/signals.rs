@@ -1,7 +1,9 @@
 //! The policy of signals, in one match, and the summary that USR1 asks for.
 
+use std::fmt::Write;
 use std::time::Instant;
 
+use super::state::LiveService;
 use super::token::ListenerKey;
 use super::{Daemon, Phase, Timer};
 use crate::connection::Reason;
@@ -9,6 +11,9 @@ use crate::event::Event;
 use crate::service::LogLevel;
 use crate::sys::process::Kill;
 use crate::sys::signals::Caught;
+
+/// Sources that the summary names.
+const TOP_SOURCES: usize = 5;
 
 impl Daemon {
     pub(super) fn on_signals(&mut self, now: Instant) {
@@ -66,6 +71,36 @@ impl Daemon {
         self.log.flush(Instant::now());
     }
 
+    /// What the rules did: refusals by rule, how long clients waited, and who uses the most.
+    fn admission_words(&self, live: &LiveService, now: Instant) -> String {
+        let mut text = String::new();
+        for (refusal, count) in live.counters.refused.counts() {
+            let _ = write!(text, ", {count} refused for `{}`", refusal.word());
+        }
+        let queueing = live.queueing.map(|queueing| queueing.lasts(now));
+        let queued = live.counters.queued + queueing.unwrap_or_default();
+        if !queued.is_zero() {
+            let _ = write!(text, ", clients waited for {}s", queued.as_secs());
+        }
+        if let Some(queueing) = live.queueing {
+            let (lasts, reason) = (queueing.lasts(now).as_secs(), queueing.reason());
+            let _ = write!(
+                text,
+                ", and wait now since {lasts}s, the limit is `{reason}`"
+            );
+        }
+        for one in live.gate.top_sources(&self.house, now, TOP_SOURCES) {
+            let _ = write!(text, ", {} has {}", one.source, one.live);
+            if one.refused > 0 {
+                let _ = write!(text, " and was refused {}", one.refused);
+            }
+            if let Some(ban) = one.banned_for {
+                let _ = write!(text, ", banned for {}s", ban.as_secs());
+            }
+        }
+        text
+    }
+
     /// USR1: one line for the daemon and one for each service.
     fn report(&mut self, now: Instant) {
         let up = now.duration_since(self.started).as_secs();
@@ -83,7 +118,9 @@ impl Daemon {
         for live in self.services.values() {
             let state = if live.removed {
                 "removed"
-            } else if live.paused_until.is_some_and(|until| until > now) {
+            } else if live.paused_until.is_some_and(|until| until > now)
+                || live.gate.is_paused(&self.house, now)
+            {
                 "paused"
             } else if live.gate.is_full() {
                 "full"
@@ -95,11 +132,12 @@ impl Daemon {
                 .max()
                 .map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
             let text = format!(
-                "{state}, {} of {max} connections, {} served, {} refused, {} failed to start",
+                "{state}, {} of {max} connections, {} served, {} refused, {} failed to start{}",
                 live.gate.live(),
                 live.counters.served,
-                live.counters.refused,
+                live.counters.refused.total(),
                 live.counters.failed,
+                self.admission_words(live, now),
             );
             let service = Some(live.service.name.as_str());
             Self::tell(

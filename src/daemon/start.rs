@@ -18,15 +18,16 @@ use super::control::{Control, ControlSocket};
 use super::id::ConnectionIds;
 use super::leaves::Leaves;
 use super::lingering::most_lingering;
+use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
-use super::reload::new_service;
+use super::refusal::Refused;
 use super::state::LiveService;
 use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
 use super::{Daemon, Phase};
-use crate::admission::House;
-use crate::handover::Loaded;
+use crate::admission::{House, Lists, LoadAverage};
+use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener;
 use crate::log::Log;
@@ -132,7 +133,7 @@ impl Start {
                 match poller.token(index).and_then(Token::from_bits) {
                     Some(Token::Loading) => {
                         poller.remove(&child);
-                        return Ok(Some(child.finish()?));
+                        return Ok(Some(handover::decode(&child.finish()?)?));
                     }
                     _ if signals.read() == Some(Caught::Stop) => {
                         child.abandon();
@@ -181,7 +182,11 @@ impl Start {
             trees_due: false,
             trees_next: None,
             leaves: Leaves::default(),
-            house: House::default(),
+            house: House::new(Instant::now()),
+            load: LoadAverage::default(),
+            lists: ListFiles::default(),
+            refused: Refused::new(self.open_files),
+            queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),
             waiting: Vec::new(),
@@ -206,9 +211,11 @@ impl Daemon {
     fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>) -> bool {
         let now = Instant::now();
         let mut failed = false;
+        self.set_lists(Lists::new(table), now);
         let enabled = table.services.iter().filter(|service| service.enabled);
         for (service, plan) in enabled.zip(plans) {
-            let key = self.services.insert(new_service(service, plan));
+            let live = self.new_service(service, plan);
+            let key = self.services.insert(live);
             self.names.insert(service.name.clone(), key);
             for address in &service.listen {
                 match listener::bind(address, &service.socket) {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::id::ConnectionId;
 use super::lines::Pace;
 use super::output::Output;
+use super::queue::Queueing;
 use super::token::{EachKey, ListenerKey, ServiceKey};
-use crate::admission::{Gate, Ticket};
+use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::connection::{Clock, Reason};
 use crate::launch::{Launched, Plan};
 use crate::listener::Socket;
@@ -36,6 +37,9 @@ pub(super) struct LiveService {
     /// Of the lines of all its programs.
     pub pace: Pace,
     pub counters: Counters,
+    pub refusal_log: RefusalLog,
+    /// Clients wait in the kernel's queue.
+    pub queueing: Option<Queueing>,
     /// True after a reload without it: it goes when its last child has gone.
     pub removed: bool,
 }
@@ -44,7 +48,9 @@ pub(super) struct LiveService {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counters {
     pub served: u64,
-    pub refused: u64,
+    pub refused: Tally,
+    /// For how long clients had to wait in the kernel's queue, without the time that lasts.
+    pub queued: Duration,
     pub failed: u64,
     pub last: super::status::Last,
 }

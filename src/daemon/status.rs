@@ -7,11 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Daemon;
 use super::state::{Child, ListenerState, LiveService};
 use super::token::ServiceKey;
+use crate::admission::SourceUse;
 use crate::control::status::{
-    Connection, Daemon as DaemonStatus, Service as ServiceStatus, State, Status,
+    Connection, Daemon as DaemonStatus, Service as ServiceStatus, Source as SourceStatus, State,
+    Status,
 };
 use crate::service::{Peer, Service};
 use crate::sys::proc;
+
+/// Sources that `status NAME` names.
+const TOP_SOURCES: usize = 10;
 
 /// The files of the table in force, and what they looked like when they were read.
 #[derive(Debug)]
@@ -110,7 +115,7 @@ impl Daemon {
             refused: self
                 .services
                 .values()
-                .map(|live| live.counters.refused)
+                .map(|live| live.counters.refused.total())
                 .sum(),
             lost_lines: self.log.lost(),
             open_files: self.open_files,
@@ -133,6 +138,10 @@ impl Daemon {
     }
 
     fn add_details(&self, status: &mut ServiceStatus, key: ServiceKey, now: Instant) {
+        if let Some(live) = self.services.get(key) {
+            let top = live.gate.top_sources(&self.house, now, TOP_SOURCES);
+            status.sources = top.iter().map(source_status).collect();
+        }
         status.connections = self
             .children
             .values()
@@ -167,6 +176,8 @@ impl Daemon {
             )
         } else if left.is_some_and(|left| !left.is_zero()) {
             (State::Paused, "rate".to_owned(), left)
+        } else if live.gate.is_paused(&self.house, now) {
+            (State::Paused, "rate".to_owned(), None)
         } else if live.gate.is_full() {
             (State::Full, "connections".to_owned(), None)
         } else {
@@ -217,7 +228,12 @@ fn live_status(live: &LiveService, daemon: &Daemon, now: Instant) -> ServiceStat
         live: live.gate.live(),
         max: live.gate.max().map(Into::into),
         served: live.counters.served,
-        refused: vec![("connections".to_owned(), live.counters.refused)],
+        refused: live
+            .counters
+            .refused
+            .counts()
+            .map(|(refusal, count)| (refusal.word().to_owned(), count))
+            .collect(),
         failed: live.counters.failed,
         last: live
             .counters
@@ -225,6 +241,14 @@ fn live_status(live: &LiveService, daemon: &Daemon, now: Instant) -> ServiceStat
             .as_ref()
             .map(|(peer, at)| (peer.to_string(), now.duration_since(*at).as_secs())),
         ..blank(&live.service)
+    }
+}
+
+fn source_status(one: &SourceUse) -> SourceStatus {
+    SourceStatus {
+        source: one.source.to_string(),
+        live: one.live,
+        banned: one.banned_for.map(|left| left.as_secs() + 1),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::token::{ChildKey, ControlKey, EachKey, LingerKey, ListenerKey, ServiceKey};
+use super::token::{ChildKey, ControlKey, EachKey, LingerKey, ListenerKey, RefusedKey, ServiceKey};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,14 @@ pub(super) enum Timer {
     Loading,
     /// A control client has had its time.
     Control(ControlKey),
+    /// Whether clients still wait is looked at; `None`: for the whole daemon.
+    Queue(Option<ServiceKey>),
+    /// Refusals that were not told one by one are told as a number.
+    Refusals(ServiceKey),
+    /// A refused connection has had its time.
+    Refused(RefusedKey),
+    /// The files of lists are looked at.
+    Lists,
     /// Orphans may be reaped again.
     Orphans,
     /// A connection is to be looked at, or its TERM has had its time. Cancelled with the connection.

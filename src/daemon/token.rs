@@ -17,6 +17,8 @@ new_key_type! {
     pub struct EachKey;
     /// A client of the control socket.
     pub struct ControlKey;
+    /// A refused connection that is not closed yet.
+    pub struct RefusedKey;
 }
 
 /// The subject of an event.
@@ -40,6 +42,10 @@ pub(super) enum Token {
     Each(EachKey),
     /// Control clients are waiting.
     Control,
+    /// A refused client sent something, or is gone.
+    Refused(RefusedKey),
+    /// The child that reads lists has ended.
+    Lists,
     /// A control client sent something, or takes more.
     ControlClient(ControlKey),
 }
@@ -62,6 +68,8 @@ impl Token {
             Self::Each(key) => (8, key.data().as_ffi()),
             Self::Control => (9, 0),
             Self::ControlClient(key) => (10, key.data().as_ffi()),
+            Self::Refused(key) => (11, key.data().as_ffi()),
+            Self::Lists => (12, 0),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -80,6 +88,8 @@ impl Token {
             8 => Some(Self::Each(key.into())),
             9 => Some(Self::Control),
             10 => Some(Self::ControlClient(key.into())),
+            11 => Some(Self::Refused(key.into())),
+            12 => Some(Self::Lists),
             _ => None,
         }
     }
@@ -98,6 +108,7 @@ mod tests {
         let mut lingering = SlotMap::<LingerKey, ()>::with_key();
         let mut each = SlotMap::<EachKey, ()>::with_key();
         let mut clients = SlotMap::<ControlKey, ()>::with_key();
+        let mut refused = SlotMap::<RefusedKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -112,6 +123,8 @@ mod tests {
                 Token::Each(each.insert(())),
                 Token::Control,
                 Token::ControlClient(clients.insert(())),
+                Token::Refused(refused.insert(())),
+                Token::Lists,
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

@@ -1,12 +1,13 @@
 //! What control requests do.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::Daemon;
 use super::token::{ControlKey, ServiceKey};
 use crate::connection::Reason;
 use crate::control::{Answer, Request};
-use crate::service::LogLevel;
+use crate::service::{LogLevel, Peer};
 use crate::sys::process::Kill;
 
 impl Daemon {
@@ -37,7 +38,7 @@ impl Daemon {
                 Answer::Done("changed until the next reload".to_owned())
             }
             Request::Kill(id) => self.kill_connection(id),
-            Request::Unban(_) => Answer::Error("no source is banned".to_owned()),
+            Request::Unban(source) => self.unban(source, now),
             Request::Pause(name)
             | Request::Resume(name)
             | Request::Drain(name)
@@ -46,6 +47,37 @@ impl Daemon {
                 None => unknown(name),
             },
         })
+    }
+
+    /// Lifts the bans of a source, at every service that has banned it: an address, or the prefix that `status` shows.
+    fn unban(&mut self, source: &str, now: Instant) -> Answer {
+        let address = source
+            .split_once('/')
+            .map_or(source, |(address, _)| address);
+        let peer = match (address.parse::<IpAddr>(), source.strip_prefix("uid:")) {
+            (Ok(ip), _) => Peer::Inet(SocketAddr::new(ip.to_canonical(), 0)),
+            (Err(_), Some(uid)) if uid.parse::<u32>().is_ok() => Peer::Unix {
+                uid: uid.parse().unwrap_or(u32::MAX),
+                gid: u32::MAX,
+                pid: 0,
+            },
+            (Err(_), _) => {
+                return Answer::Error(format!(
+                    "`{source}` is no source: write an address, a prefix as `status` shows it, or `uid:1000`"
+                ));
+            }
+        };
+        let lifted: Vec<&str> = self
+            .services
+            .values()
+            .filter(|live| live.gate.unban(&self.house, &peer, now))
+            .map(|live| live.service.name.as_str())
+            .collect();
+        if lifted.is_empty() {
+            Answer::Error(format!("{source} is not banned"))
+        } else {
+            Answer::Done(format!("{source} may come again: {}", lifted.join(", ")))
+        }
     }
 
     #[expect(

@@ -34,6 +34,17 @@ pub struct Table {
     pub services: Vec<Rc<Service>>,
     /// The files that were read, main file first. Empty for the embedded table.
     pub files: Vec<PathBuf>,
+    /// The lists that `@/path/list` entries name, each once.
+    pub lists: Vec<List>,
+}
+
+/// The contents of a `@/path/list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// The file.
+    pub path: PathBuf,
+    /// Its entries; none of them is a file.
+    pub sources: Vec<Source>,
 }
 
 /// One service of the table.

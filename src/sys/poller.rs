@@ -18,6 +18,8 @@ pub enum Interest {
     Writable,
     /// Errors and hang-ups only, told once (held connections: a half-close must not spin the loop).
     HangUpOnce,
+    /// That the peer has finished sending or is gone, told once.
+    EndOnce,
     /// Nothing for now; errors are still told.
     Nothing,
 }
@@ -28,6 +30,7 @@ impl Interest {
             Self::Readable => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
             Self::HangUpOnce => EpollFlags::EPOLLONESHOT,
+            Self::EndOnce => EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT,
             Self::Nothing => EpollFlags::empty(),
         }
     }

@@ -27,6 +27,12 @@ pub fn usage(pid: i32) -> Option<Usage> {
     parse(&stat, ticks, page)
 }
 
+/// The load average of the last minute; `None` without /proc.
+pub fn load_average() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Fields 14, 15 and 24 of proc_pid_stat(5). The name in the second field may hold anything, so the count starts after
 /// its closing parenthesis.
 fn parse(stat: &str, ticks: u64, page: u64) -> Option<Usage> {

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::libc;
-use nix::sys::socket::{Shutdown, getsockopt, setsockopt, shutdown, sockopt};
+use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, recv, setsockopt, shutdown, sockopt};
 
 use crate::service::Peer;
 
@@ -152,24 +152,26 @@ fn integer_option(fd: BorrowedFd<'_>, level: i32, name: i32) -> u64 {
 
 /// The supplementary groups of a unix peer, as they were at its connect.
 pub fn peer_groups(fd: BorrowedFd<'_>) -> Vec<u32> {
+    // Whoever is in more than 256 is asked about again, with room for all: the kernel has told how many they are.
     let mut groups = vec![0_u32; 256];
-    let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
-    // SAFETY: the pointer is to `length` bytes of live memory.
-    let answer = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERGROUPS,
-            groups.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    groups.truncate(if answer == 0 {
-        length as usize / size_of::<u32>()
-    } else {
-        0
-    });
-    groups
+    for _ in 0..2 {
+        let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
+        // SAFETY: the pointer is to `length` bytes of live memory.
+        let answer = unsafe {
+            libc::getsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        groups.resize(length as usize / size_of::<u32>(), 0);
+        if answer == 0 {
+            return groups;
+        }
+    }
+    Vec::new()
 }
 
 /// Ends the connection by RST instead of FIN at its close.
@@ -182,6 +184,23 @@ pub fn reset_on_close(fd: BorrowedFd<'_>) {
             l_linger: 0,
         },
     );
+}
+
+/// Discards at most `most` bytes of what has been received, without waiting. 0: the peer has ended its direction.
+/// TCP does it without copying them (MSG_TRUNC, tcp(7)).
+pub fn discard_now(fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    let mut scratch = [0; 16 << 10];
+    let most = most.min(scratch.len());
+    let Some(room) = scratch.get_mut(..most) else {
+        return Ok(0);
+    };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+    Ok(recv(fd.as_raw_fd(), room, flags)?)
+}
+
+/// Lets the peer send little before it has to wait.
+pub fn shrink_receive_buffer(fd: BorrowedFd<'_>) {
+    let _ = setsockopt(&fd, sockopt::RcvBuf, &2048);
 }
 
 /// Ends our direction: the peer reads EOF.

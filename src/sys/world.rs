@@ -22,6 +22,28 @@ use crate::config::world::{Account, Metadata, Opened, World};
 use crate::sandbox::cgroup;
 use crate::service::Cgroup;
 
+/// What a file looks like from outside: another one, or other contents, look different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Look {
+    /// The file at `path` now; `None`: there is none.
+    pub fn at(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
 /// The real host.
 #[derive(Debug, Default)]
 pub struct SystemWorld {

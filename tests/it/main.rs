@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod admission;
 mod builtin;
 mod check;
 mod core;

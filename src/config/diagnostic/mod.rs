@@ -62,6 +62,8 @@ pub enum Code {
     NoEffect = 17,
     /// Valid, and probably not meant.
     Suspicious = 18,
+    /// A `@/path/list` that cannot be taken.
+    List = 19,
 }
 
 impl Code {

@@ -66,7 +66,7 @@ const fn merged(scalar: Option<Key>) -> super::Kind {
 
 #[rustfmt::skip]
 mod rows {
-    #[expect(clippy::wildcard_imports, reason = "the words of the rows")]
+    #[allow(clippy::wildcard_imports, reason = "the words of the rows")]
     use super::*;
 keys! {
     now Listen "listen" Service Addresses, "required", "where to listen", "port, protocol, socket_type, bind, flags IPv4/IPv6", "ListenStream=, ListenDatagram=, ListenSequentialPacket=";

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::process::table_only;
 use super::reader::{Item, Reader};
-use crate::config::diagnostic::{Code, Diagnostic, shown};
+use crate::config::diagnostic::{Code, Diagnostic, nearest, shown};
 use crate::config::files::reason;
 use crate::config::keys::Key;
 use crate::config::source::Place;
-use crate::config::values::{Problem, hours, prefix, template};
+use crate::config::values::{Parsed, Problem, hours, prefix, template};
 use crate::config::world::Opened;
 use crate::service::{
     Admission, Hours, OverLimit, Penalty, PerSource, Proxy, ProxyVersion, RefuseWith, Source,
@@ -53,45 +53,103 @@ pub(super) fn admission(reader: &Reader<'_, '_>) -> Admission {
 
 /// A list of sources with their places; files are named from the directory of the file that names them.
 pub(super) fn sources(reader: &Reader<'_, '_>, key: Key) -> Option<Vec<(Source, Place)>> {
-    let sources = reader.list(key, prefix::parse)?;
+    let sources = reader.list(key, |text| {
+        account(reader, text).unwrap_or_else(|| prefix::parse(text))
+    })?;
     let beside = |(source, place): (Source, Place)| {
         if let Source::File(path) = &source {
-            let text = path.to_string_lossy().into_owned();
-            let item = Item {
-                text,
+            let path = reader.beside(&Item {
+                text: path.to_string_lossy().into_owned(),
                 place,
                 quoted: true,
-            };
-            return (Source::File(reader.beside(&item)), place);
+            });
+            reader.context.read_list(&path, place);
+            return (Source::File(path), place);
         }
         (source, place)
     };
     Some(sources.into_iter().map(beside).collect())
 }
 
+/// `uid:NAME` and `gid:NAME`; `None` for everything else.
+fn account(reader: &Reader<'_, '_>, text: &str) -> Option<Parsed<Source>> {
+    let world = reader.context.host.world;
+    let is_name =
+        |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    let unknown = |kind: &str, name: &str, names: Vec<String>| {
+        let problem = Problem::new(format!("names an unknown {kind} `{}`", shown(name)));
+        Err(match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => {
+                let instead = format!("{}{near}", text.get(..4).unwrap_or_default());
+                problem
+                    .help(format!("did you mean `\"{instead}\"`?"))
+                    .instead(instead)
+            }
+            None => problem.help("write the name of one that exists, or its number"),
+        })
+    };
+    if let Some(name) = text.strip_prefix("uid:").filter(is_name) {
+        return Some(match world.user(name) {
+            Ok(Some(account)) => Ok(Source::Uid(account.uid)),
+            Ok(None) => unknown("user", name, world.user_names()),
+            Err(error) => Err(looked_up("user", name, &error)),
+        });
+    }
+    let name = text.strip_prefix("gid:").filter(is_name)?;
+    Some(match world.group(name) {
+        Ok(Some(gid)) => Ok(Source::Gid(gid)),
+        Ok(None) => unknown("group", name, world.group_names()),
+        Err(error) => Err(looked_up("group", name, &error)),
+    })
+}
+
+fn looked_up(kind: &str, name: &str, error: &std::io::Error) -> Problem {
+    Problem::new(format!(
+        "names a {kind} that cannot be looked up: `{}` ({})",
+        shown(name),
+        reason(error)
+    ))
+    .help("write its number")
+}
+
 fn plain(sources: Vec<(Source, Place)>) -> Vec<Source> {
     sources.into_iter().map(|(source, _)| source).collect()
 }
 
-fn allow(reader: &Reader<'_, '_>) -> Option<Vec<Source>> {
-    let sources = sources(reader, Key::Allow)?;
-    if sources.is_empty()
-        && let Some(entry) = reader.entry(Key::Allow)
+/// Reports a list that is written and has no entry.
+fn refuse_empty(reader: &Reader<'_, '_>, key: Key, what: &str, help: &str) {
+    if let Some(entry) = reader.entry(key)
         && entry
             .value
             .get_ref()
             .as_array()
             .is_some_and(|array| array.is_empty())
     {
-        let problem = Problem::new("is empty and would let nobody in")
-            .help("write `deny = \"any\"` to mean that, or leave `allow` out to let everybody in");
-        reader.refuse(Key::Allow, entry.place(), problem);
+        reader.refuse(key, entry.place(), Problem::new(what).help(help));
     }
+}
+
+fn allow(reader: &Reader<'_, '_>) -> Option<Vec<Source>> {
+    let sources = sources(reader, Key::Allow)?;
+    refuse_empty(
+        reader,
+        Key::Allow,
+        "is empty and would let nobody in",
+        "write `deny = \"any\"` to mean that, or leave `allow` out to let everybody in",
+    );
     Some(plain(sources))
 }
 
 fn windows(reader: &Reader<'_, '_>) -> Vec<Hours> {
-    let windows = reader.list(Key::Hours, hours::parse).unwrap_or_default();
+    let Some(windows) = reader.list(Key::Hours, hours::parse) else {
+        return Vec::new();
+    };
+    refuse_empty(
+        reader,
+        Key::Hours,
+        "is empty and would never let anybody in",
+        "write `enabled = false` to mean that, or leave `hours` out to serve all day",
+    );
     windows.into_iter().map(|(window, _)| window).collect()
 }
 

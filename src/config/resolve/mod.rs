@@ -18,7 +18,7 @@ mod socket;
 mod suspicious;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,7 +31,8 @@ use super::source::{FileId, Place, SourceFile};
 use super::values::{Problem, template};
 use super::world::Host;
 use crate::service::{
-    Address, Deadlines, LogSelection, OnDisconnect, Origin, Run, Service, Settings, Transcript,
+    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Run, Service, Settings,
+    Transcript,
 };
 use account::Accounts;
 use reader::{Reader, unknown_word};
@@ -44,6 +45,7 @@ pub(super) struct Context<'a> {
     directories: Vec<PathBuf>,
     accounts: RefCell<Accounts>,
     ports: RefCell<HashMap<(String, bool), Option<u16>>>,
+    lists: RefCell<BTreeMap<PathBuf, Option<List>>>,
     problems: RefCell<Vec<Diagnostic>>,
 }
 
@@ -62,6 +64,7 @@ impl<'a> Context<'a> {
             directories: files.iter().map(directory).collect(),
             accounts: RefCell::default(),
             ports: RefCell::default(),
+            lists: RefCell::default(),
             problems: RefCell::default(),
         }
     }
@@ -69,6 +72,24 @@ impl<'a> Context<'a> {
     /// Adds a problem.
     pub(super) fn report(&self, problem: Diagnostic) {
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Reads a list, once. The problems of one that cannot be taken are reported at the first place that names it.
+    fn read_list(&self, path: &Path, place: Place) {
+        if self.lists.borrow().contains_key(path) {
+            return;
+        }
+        let result = super::list::read(self.host.world, path);
+        let problems = result.as_ref().err().cloned().unwrap_or_default();
+        self.lists.borrow_mut().insert(path.to_owned(), result.ok());
+        for problem in problems {
+            self.report(Diagnostic::error(Code::List, place, problem).label("named here"));
+        }
+    }
+
+    /// The lists that were read.
+    pub(super) fn take_lists(&self) -> Vec<List> {
+        self.lists.take().into_values().flatten().collect()
     }
 
     /// The problems that were found.
