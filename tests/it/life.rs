@@ -371,7 +371,10 @@ fn leader_that_dies_of_term_leaves_its_tree_its_time() {
 #[test]
 fn limit_holds_while_connections_are_ended() {
     let keys = "max_connections = 1\nmax_per_source = \"unlimited\"\ntimeout = \"1s\"";
-    let daemon = one("echo $$; exec cat", keys);
+    let daemon = Builder::new()
+        .table(&shell("x", "echo $$; exec cat", keys))
+        .trouble("PAUSE: x connections")
+        .start();
     let address = daemon.tcp("x");
     let mut first = Client::connect(address);
     assert!(first.line().len() > 1);
