@@ -190,6 +190,9 @@ pub struct Run {
     /// The control socket instead of that of the table: a path, @NAME, or off
     #[arg(long, value_name = "SOCKET", env = "OXINETD_CONTROL")]
     pub control: Option<String>,
+    /// The form of the log instead of that of the table
+    #[arg(long, value_enum, value_name = "FORM", env = "OXINETD_LOG_FORMAT")]
+    pub log_format: Option<LogFormatWord>,
     /// Write a newline to this descriptor when the daemon serves
     #[arg(long, value_name = "N")]
     pub ready_fd: Option<i32>,
@@ -198,9 +201,24 @@ pub struct Run {
     pub pid_file: Option<PathBuf>,
 }
 
+/// Forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatWord {
+    /// `START: echo pid=…`
+    Text,
+    /// One object a line
+    Json,
+}
+
 /// `oxinetd serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
+    /// A control socket, a path or @NAME [default: none]; an environment variable only, as every option is a key
+    #[arg(skip = std::env::var("OXINETD_CONTROL").ok())]
+    pub control: Option<String>,
+    /// The form of the log; an environment variable only
+    #[arg(skip = std::env::var("OXINETD_LOG_FORMAT").ok())]
+    pub log_format: Option<String>,
     /// Keys and values of the service, then -- and the program
     #[arg(
         trailing_var_arg = true,

@@ -4,10 +4,11 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::{complain, exit};
-use crate::cli::Run;
+use crate::cli::{LogFormatWord, Run};
 use crate::control::client;
-use crate::daemon::{ControlSocket, Outcome, Source, Start};
+use crate::daemon::{ControlSocket, Outcome, Overrides, Source, Start};
 use crate::launch;
+use crate::service::LogFormat;
 use crate::sys::{signals, start};
 
 /// Serves the table until TERM.
@@ -20,34 +21,45 @@ pub fn run(command: &Run) -> u8 {
             return exit::USAGE;
         }
     };
-    let control = match command.control.as_deref() {
-        None => ControlSocket::OfTable,
-        Some("off") => ControlSocket::Off,
-        Some(text) => match client::name(Some(text), true) {
-            Ok(name) => ControlSocket::At(name),
-            Err(problem) => {
-                complain(&format!("oxinetd: --control: {problem}\n"));
-                return exit::USAGE;
-            }
-        },
-    };
-    serve(
-        source,
-        control,
-        command.ready_fd,
-        command.pid_file.as_deref(),
-    )
+    let log_format = command.log_format.map(|word| match word {
+        LogFormatWord::Text => LogFormat::Text,
+        LogFormatWord::Json => LogFormat::Json,
+    });
+    match control_socket(command.control.as_deref()) {
+        Ok(control) => serve(
+            source,
+            Overrides {
+                control,
+                log_format,
+            },
+            command.ready_fd,
+            command.pid_file.as_deref(),
+        ),
+        Err(problem) => {
+            complain(&format!("oxinetd: --control: {problem}\n"));
+            exit::USAGE
+        }
+    }
+}
+
+/// What `--control` or its variable says.
+pub(super) fn control_socket(text: Option<&str>) -> Result<ControlSocket, String> {
+    match text {
+        None => Ok(ControlSocket::OfTable),
+        Some("off") => Ok(ControlSocket::Off),
+        Some(text) => client::name(Some(text), true).map(ControlSocket::At),
+    }
 }
 
 /// Serves `source` until TERM.
 pub(super) fn serve(
     source: Source,
-    control: ControlSocket,
+    overrides: Overrides,
     ready_fd: Option<i32>,
     pid_file: Option<&Path>,
 ) -> u8 {
     let outcome =
-        become_daemon(source, control, ready_fd, pid_file).and_then(|start| start.run(complain));
+        become_daemon(source, overrides, ready_fd, pid_file).and_then(|start| start.run(complain));
     match outcome {
         Ok(Outcome::Drained | Outcome::Stopped) => exit::OK,
         Ok(Outcome::BadTable(report)) => {
@@ -69,7 +81,7 @@ pub(super) fn serve(
 /// Makes this process a daemon: what it inherited is looked at, and then gone.
 fn become_daemon(
     source: Source,
-    control: ControlSocket,
+    overrides: Overrides,
     ready_fd: Option<i32>,
     pid_file: Option<&Path>,
 ) -> io::Result<Start> {
@@ -97,7 +109,7 @@ fn become_daemon(
     start::settle()?;
     Ok(Start {
         source,
-        control,
+        overrides,
         ready_fd,
         pid_file,
         host,

@@ -5,20 +5,21 @@ use std::fmt::Write;
 
 use super::{complain, exit, run};
 use crate::cli::Serve;
-use crate::daemon::{ControlSocket, Source};
+use crate::daemon::{Overrides, Source};
+use crate::service::LogFormat;
 
 /// What messages call the table.
 const NAME: &str = "<command line>";
 
 /// Serves until TERM.
 pub fn serve(command: &Serve) -> u8 {
-    match table(&command.words) {
-        Ok(text) => run::serve(
+    match prepare(command) {
+        Ok((text, overrides)) => run::serve(
             Source::Text {
                 name: NAME.to_owned(),
                 text,
             },
-            ControlSocket::OfTable,
+            overrides,
             None,
             None,
         ),
@@ -27,6 +28,23 @@ pub fn serve(command: &Serve) -> u8 {
             exit::USAGE
         }
     }
+}
+
+/// The table that the command line describes, and what the environment says over it.
+fn prepare(command: &Serve) -> Result<(String, Overrides), String> {
+    let control = run::control_socket(command.control.as_deref())
+        .map_err(|problem| format!("OXINETD_CONTROL: {problem}"))?;
+    let log_format = match command.log_format.as_deref() {
+        None => None,
+        Some("text") => Some(LogFormat::Text),
+        Some("json") => Some(LogFormat::Json),
+        Some(other) => return Err(format!("OXINETD_LOG_FORMAT: `{other}` is not text or json")),
+    };
+    let overrides = Overrides {
+        control,
+        log_format,
+    };
+    Ok((table(&command.words)?, overrides))
 }
 
 /// The table that the words describe.

@@ -61,7 +61,7 @@ struct Client {
 impl Daemon {
     /// Opens the socket that the settings name, and closes one that they no longer name.
     pub(super) fn open_control(&mut self) {
-        let name = match &self.control_socket {
+        let name = match &self.overrides.control {
             ControlSocket::OfTable => self.settings.control.as_ref(),
             ControlSocket::Off => None,
             ControlSocket::At(name) => Some(name),

@@ -61,7 +61,7 @@ use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
 
 pub use control::ControlSocket;
 pub use loading::Source;
-pub use start::{Outcome, Start};
+pub use start::{Outcome, Overrides, Start};
 
 /// The daemon.
 pub struct Daemon {
@@ -102,7 +102,7 @@ pub struct Daemon {
     loading: Option<Loading>,
     control: Control,
     /// What the command line says of the control socket, which the table cannot change.
-    control_socket: ControlSocket,
+    overrides: Overrides,
     /// All services of the table in force, disabled ones too, in its order.
     table: Vec<Rc<Service>>,
     files: Files,

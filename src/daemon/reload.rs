@@ -340,8 +340,8 @@ impl Daemon {
             }
             self.forget_if_gone(key);
         }
-        self.log.reopen(&table.settings);
-        self.settings = table.settings;
+        self.settings = self.overrides.over(table.settings);
+        self.log.reopen(&self.settings);
         self.files = Files::look(&table.files);
         self.table = table.services;
         self.set_budget();

@@ -31,7 +31,7 @@ use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener;
 use crate::log::Log;
-use crate::service::{LogLevel, Stderr, Table};
+use crate::service::{LogFormat, LogLevel, Settings, Stderr, Table};
 use crate::sys::poller::{Interest, Poller};
 use crate::sys::signals::{Caught, Signals};
 use crate::sys::{memory, start};
@@ -46,8 +46,8 @@ const RESERVE: u64 = 24;
 pub struct Start {
     /// Where the table comes from.
     pub source: Source,
-    /// What the command line says of the control socket.
-    pub control: ControlSocket,
+    /// What the command line says over the table.
+    pub overrides: Overrides,
     /// Gets a newline when the daemon serves.
     pub ready_fd: Option<OwnedFd>,
     /// Gets the pid when the daemon serves.
@@ -58,6 +58,24 @@ pub struct Start {
     pub open_files: u64,
     /// True if the report may use colours.
     pub color: bool,
+}
+
+/// What the command line says over every table, the reloaded ones too.
+#[derive(Debug)]
+pub struct Overrides {
+    /// The control socket.
+    pub control: ControlSocket,
+    /// The form of the log.
+    pub log_format: Option<LogFormat>,
+}
+
+impl Overrides {
+    pub(super) fn over(&self, mut settings: Settings) -> Settings {
+        if let Some(format) = self.log_format {
+            settings.log_format = format;
+        }
+        settings
+    }
 }
 
 /// How it went.
@@ -98,7 +116,8 @@ impl Start {
         }
         let ready_fd = self.ready_fd.take();
         let pid_file = self.pid_file.take();
-        let mut daemon = self.assemble(poller, signals, table.settings.clone())?;
+        let settings = self.overrides.over(table.settings.clone());
+        let mut daemon = self.assemble(poller, signals, settings)?;
         daemon.leaves = leaves;
         if loaded.embedded {
             let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
@@ -156,12 +175,7 @@ impl Start {
             .collect()
     }
 
-    fn assemble(
-        self,
-        poller: Poller,
-        signals: Signals,
-        settings: crate::service::Settings,
-    ) -> io::Result<Daemon> {
+    fn assemble(self, poller: Poller, signals: Signals, settings: Settings) -> io::Result<Daemon> {
         Ok(Daemon {
             poller,
             signals,
@@ -170,7 +184,7 @@ impl Start {
             host: self.host,
             settings,
             source: self.source,
-            control_socket: self.control,
+            overrides: self.overrides,
             services: SlotMap::with_key(),
             names: HashMap::new(),
             listeners: SlotMap::with_key(),

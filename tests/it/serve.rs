@@ -1,6 +1,9 @@
 //! `oxinetd serve`: a service in one line, without a file.
 
-use crate::harness::{Builder, oxinetd, talk, talk_unix, text};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::harness::{Builder, OXINETD, oxinetd, talk, talk_unix, text};
 
 #[test]
 fn echo_in_one_line() {
@@ -97,4 +100,30 @@ fn mistakes_on_the_command_line_are_named() {
 fn name_of(lines: &[String]) -> String {
     let line = lines.iter().find_map(|line| line.split_once("LISTEN: "));
     line.unwrap().1.split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn environment_of_a_container_sets_the_log_and_the_control_socket() {
+    let control = format!("@oxinetd-it-{}", std::process::id());
+    let mut daemon = Command::new(OXINETD)
+        .args(["serve", "--listen", "127.0.0.1:0", "--builtin", "echo"])
+        .env("OXINETD_LOG_FORMAT", "json")
+        .env("OXINETD_CONTROL", &control)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let ready = lines
+        .map(Result::unwrap)
+        .filter(|line| line.starts_with('{'))
+        .find(|line| line.contains("ready: "));
+    assert!(ready.is_some());
+    let status = oxinetd(&["status", "-q", "--control", &control]);
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert_eq!(status.status.code(), Some(0), "{}", text(&status));
 }
