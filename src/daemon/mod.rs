@@ -40,10 +40,11 @@ use std::time::{Duration, Instant};
 use slotmap::SlotMap;
 
 use crate::admission::{House, LoadAverage};
+use crate::builtin;
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
-use crate::service::{LogLevel, Service, Settings};
+use crate::service::{LogLevel, Run, Service, Settings};
 use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
@@ -116,6 +117,15 @@ pub struct Daemon {
     started: Instant,
     open_files: u64,
     settled: Vec<Settled>,
+}
+
+/// What a child of ours does for a service without a program.
+fn body(service: &Service, connection: i32) -> u8 {
+    match &service.run {
+        Run::Builtin(builtin) => builtin::serve(builtin, connection),
+        // Never launched: `config::not_yet` sees to it.
+        Run::Program(_) | Run::Redirect(_) => 70,
+    }
 }
 
 /// Where the daemon is in its life.

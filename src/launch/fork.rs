@@ -92,9 +92,9 @@ unsafe fn live(orders: &Orders, finish: &Finish, shared: Shared) -> ! {
         child::set_up(orders);
         match finish {
             Finish::Program => child::execute(orders),
-            Finish::Builtin(builtin, body) => {
+            Finish::Own(service, body) => {
                 forget_record(record, shared);
-                let status = catch_unwind(AssertUnwindSafe(|| body(builtin, connection(orders))));
+                let status = catch_unwind(AssertUnwindSafe(|| body(service, connection(orders))));
                 child::exit(status.unwrap_or(PANICKED))
             }
         }

@@ -17,7 +17,7 @@ use super::orders::{Orders, Steps};
 use super::settings::Kept;
 use super::step::Step;
 use super::{Body, Connection};
-use crate::service::{Builtin, Piece, Preset, Run, Service, Stderr, Stdio, Template};
+use crate::service::{Piece, Preset, Run, Service, Stderr, Stdio, Template};
 
 /// How to launch a service's children.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub(super) enum Finish {
     Program,
-    Builtin(Builtin, Body),
+    Own(Rc<Service>, Body),
 }
 
 /// A word of the command line.
@@ -85,8 +85,8 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 impl Plan {
-    /// Prepares the launches of a service. `body` is what a child of a built-in runs.
-    pub fn prepare(service: &Service, host: &Host, body: Body) -> Result<Self, PlanError> {
+    /// Prepares the launches of a service. `body` is what its children run if it has no program.
+    pub fn prepare(service: &Rc<Service>, host: &Host, body: Body) -> Result<Self, PlanError> {
         supported(service)?;
         let process = &service.process;
         if let Some(identity) = &process.identity
@@ -102,12 +102,11 @@ impl Plan {
                 }
                 (Finish::Program, c_string("command", &program.path)?, words)
             }
-            Run::Builtin(builtin) => (
-                Finish::Builtin(builtin.clone(), body),
+            Run::Builtin(_) | Run::Redirect(_) => (
+                Finish::Own(Rc::clone(service), body),
                 CString::default(),
                 Vec::new(),
             ),
-            Run::Redirect(_) => return Err(PlanError::Unsupported("`redirect`")),
         };
         let (fixed, hidden) = environment::fixed(service, host)?;
         let made: Vec<(String, Template)> = process
@@ -175,7 +174,7 @@ impl Plan {
     }
 
     pub(super) fn is_private(&self) -> bool {
-        self.private || matches!(self.finish, Finish::Builtin(..))
+        self.private || matches!(self.finish, Finish::Own(..))
     }
 
     pub(super) fn finish(&self) -> &Finish {
