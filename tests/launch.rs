@@ -113,6 +113,7 @@ struct Bench {
     host: Host,
     settled: Vec<Settled>,
     next_key: u64,
+    body: fn(i32) -> u8,
     skipped: Option<&'static str>,
 }
 
@@ -132,6 +133,7 @@ impl Bench {
             host,
             settled: Vec::new(),
             next_key: 0,
+            body,
             skipped: None,
         }
     }
@@ -153,7 +155,7 @@ impl Bench {
     }
 
     fn plan(&self, service: &Service) -> Rc<Plan> {
-        Rc::new(Plan::prepare(&Rc::new(service.clone()), &self.host, body).unwrap())
+        Rc::new(Plan::prepare(service, &self.host).unwrap())
     }
 
     fn launch(&mut self, plan: &Rc<Plan>) -> Child {
@@ -173,7 +175,7 @@ impl Bench {
         };
         let Launched { pid, pidfd } = self
             .launcher
-            .launch(plan, &connection, key, Instant::now())
+            .launch(plan, &connection, &self.body, key, Instant::now())
             .unwrap();
         Child {
             key,
@@ -803,7 +805,12 @@ fn builtin(bench: &mut Bench) {
 
 fn panicking_builtin(bench: &mut Bench) {
     let plan = bench.plan(&built(BuiltinKind::Tarpit));
+    bench.body = |_| {
+        std::panic::set_hook(Box::new(|_| {}));
+        panic!("on purpose");
+    };
     let child = bench.launch(&plan);
+    bench.body = body;
     let (text, outcome, end) = bench.finish(child);
     assert_eq!(text, "");
     assert_eq!(outcome, Outcome::Started);
@@ -813,11 +820,7 @@ fn panicking_builtin(bench: &mut Bench) {
 static TOUCHED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 /// What the built-ins of these tests do.
-fn body(service: &Service, connection: i32) -> u8 {
-    if matches!(&service.run, Run::Builtin(builtin) if builtin.kind == BuiltinKind::Tarpit) {
-        std::panic::set_hook(Box::new(|_| {}));
-        panic!("on purpose");
-    }
+fn body(connection: i32) -> u8 {
     let touched = TOUCHED.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
     assert_eq!(connection, 0);
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().count() - 1;
@@ -851,7 +854,7 @@ fn share(bench: &mut Bench) {
     let connection = facts.connection(server.as_fd());
     let refused = bench
         .launcher
-        .launch(&plan, &connection, 0, Instant::now())
+        .launch(&plan, &connection, &body, 0, Instant::now())
         .unwrap_err();
     assert_eq!(refused.errno, libc::EAGAIN);
     // Others are served meanwhile.
@@ -1086,7 +1089,7 @@ fn launch_traced(bench: &mut Bench, plan: &Rc<Plan>) -> Option<(Step, i32)> {
     let connection = facts.connection(server.as_fd());
     let made = bench
         .launcher
-        .launch(plan, &connection, key, Instant::now());
+        .launch(plan, &connection, &body, key, Instant::now());
     drop(server);
     let outcome = made.as_ref().ok().map(|_| bench.settle(key));
     until(bench, |bench| bench.launcher.in_flight() == 0);
@@ -1271,7 +1274,7 @@ fn refused_plans(bench: &mut Bench) {
     for (change, word) in cases {
         let mut service = sh("");
         change(&mut service);
-        let error = Plan::prepare(&Rc::new(service), &bench.host, body)
+        let error = Plan::prepare(&service, &bench.host)
             .unwrap_err()
             .to_string();
         assert!(error.contains(word), "{error}");
@@ -1279,7 +1282,7 @@ fn refused_plans(bench: &mut Bench) {
     bench.host.privileged = false;
     let mut service = sh("");
     service.process.identity = Some(user(1, 1, vec![]));
-    let error = Plan::prepare(&Rc::new(service), &bench.host, body)
+    let error = Plan::prepare(&service, &bench.host)
         .unwrap_err()
         .to_string();
     bench.host = Host {

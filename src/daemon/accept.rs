@@ -310,8 +310,9 @@ impl Daemon {
         let result =
             self.children
                 .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
-                    let launched =
-                        engine.launch(&live.plan, &connection, child.data().as_ffi(), now)?;
+                    let body = |fd| super::body(&live.service, fd);
+                    let key = child.data().as_ffi();
+                    let launched = engine.launch(&live.plan, &connection, &body, key, now)?;
                     let _ = poller.add(
                         launched.pidfd.as_fd(),
                         Interest::Readable,

@@ -267,7 +267,7 @@ impl Daemon {
         if before.is_some_and(|live| live.service == *service) {
             return Ok(None);
         }
-        let plan = Plan::prepare(service, &self.host, super::body)
+        let plan = Plan::prepare(service, &self.host)
             .map_err(|error| format!("service {}: {error}", service.name))?;
         Ok(Some(Rc::new(plan)))
     }

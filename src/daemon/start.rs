@@ -168,7 +168,7 @@ impl Start {
         let enabled = table.services.iter().filter(|service| service.enabled);
         enabled
             .map(|service| {
-                Plan::prepare(service, &self.host, super::body)
+                Plan::prepare(service, &self.host)
                     .map(Rc::new)
                     .map_err(|error| format!("error: service {}: {error}\n", service.name))
             })

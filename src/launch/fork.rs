@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
+use super::Body;
 use super::child;
 use super::clone::{Arguments, CLONE_INTO_CGROUP};
 use super::orders::{Orders, Record, STARTED};
@@ -43,7 +44,8 @@ pub(super) fn tid_address() -> *mut u32 {
 /// this process has one thread; `tid` is from [`tid_address`].
 pub(super) unsafe fn fork(
     orders: &Orders,
-    finish: &Finish,
+    finish: Finish,
+    body: Body<'_>,
     shared: Shared,
     pidfd: &mut i32,
     tid: *mut u32,
@@ -76,14 +78,14 @@ pub(super) unsafe fn fork(
         return answer.cast_signed();
     }
     // SAFETY: this is the child, and the caller has promised the rest.
-    unsafe { live(orders, finish, shared) }
+    unsafe { live(orders, finish, body, shared) }
 }
 
 /// The whole life of the child.
 ///
 /// # Safety
 /// As [`fork`], in the child.
-unsafe fn live(orders: &Orders, finish: &Finish, shared: Shared) -> ! {
+unsafe fn live(orders: &Orders, finish: Finish, body: Body<'_>, shared: Shared) -> ! {
     // SAFETY: promised by the caller. The list lies on this stack, which is never left.
     unsafe {
         let record = orders.record;
@@ -92,9 +94,9 @@ unsafe fn live(orders: &Orders, finish: &Finish, shared: Shared) -> ! {
         child::set_up(orders);
         match finish {
             Finish::Program => child::execute(orders),
-            Finish::Own(service, body) => {
+            Finish::Own => {
                 forget_record(record, shared);
-                let status = catch_unwind(AssertUnwindSafe(|| body(service, connection(orders))));
+                let status = catch_unwind(AssertUnwindSafe(|| body(connection(orders))));
                 child::exit(status.unwrap_or(PANICKED))
             }
         }

@@ -19,7 +19,6 @@ use syscalls::{Sysno, raw_syscall};
 
 use crate::sys::start::floor;
 
-use super::Connection;
 use super::child::program;
 use super::clone::{self, Arguments, CLONE_INTO_CGROUP, clone_onto, clone3_onto};
 use super::fork;
@@ -28,6 +27,7 @@ use super::orders::Record;
 use super::outcome::{LaunchError, Launched, Outcome, Settled};
 use super::plan::{Plan, Share};
 use super::slots::{Pool, STACK, Slot};
+use super::{Body, Connection};
 
 /// Makes children.
 #[derive(Debug)]
@@ -104,11 +104,13 @@ impl Launcher {
         Share::available(plan) && self.low.has_room() && self.pool.has_room()
     }
 
-    /// Makes a child for a connection. The caller may close its copy of the connection at once.
+    /// Makes a child for a connection. The caller may close its copy of the connection at once. `body` is what the child
+    /// runs if the plan has no program.
     pub fn launch(
         &mut self,
         plan: &Rc<Plan>,
         connection: &Connection<'_>,
+        body: Body<'_>,
         key: u64,
         now: Instant,
     ) -> Result<Launched, LaunchError> {
@@ -136,7 +138,10 @@ impl Launcher {
         slot.orders.record = record;
         let composed = plan.compose(connection, &mut slot.words, &set, &mut slot.orders);
         let made = match composed {
-            Ok(()) => self.make(plan, &mut slot, connection.cgroup.map(|fd| fd.as_raw_fd())),
+            Ok(()) => {
+                let cgroup = connection.cgroup.map(|fd| fd.as_raw_fd());
+                self.make(plan, body, &mut slot, cgroup)
+            }
             Err(_) => Err(LaunchError {
                 step: "environment",
                 errno: libc::E2BIG,
@@ -221,6 +226,7 @@ impl Launcher {
     fn make(
         &mut self,
         plan: &Plan,
+        body: Body<'_>,
         slot: &mut Slot,
         cgroup: Option<RawFd>,
     ) -> Result<Launched, LaunchError> {
@@ -271,6 +277,7 @@ impl Launcher {
             fork::fork(
                 &slot.orders,
                 plan.finish(),
+                body,
                 self.pool.shared_memory(),
                 &mut pidfd,
                 self.tid_address,

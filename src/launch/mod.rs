@@ -57,7 +57,7 @@ mod step;
 
 use std::os::fd::BorrowedFd;
 
-use crate::service::{Local, Peer, Service};
+use crate::service::{Local, Peer};
 
 pub use host::Host;
 pub use launcher::Launcher;
@@ -65,9 +65,9 @@ pub use outcome::{LaunchError, Launched, Outcome, Settled};
 pub use plan::{Plan, PlanError};
 pub use step::Step;
 
-/// What a child of ours runs in place of a program: the service that it serves, and the descriptor of its connection.
-/// Answers the exit status.
-pub type Body = fn(&Service, i32) -> u8;
+/// What a child of ours runs in place of a program, given the number of its connection. Answers the exit status. It may
+/// use whatever of the daemon's it refers to: the child has a copy.
+pub type Body<'a> = &'a dyn Fn(i32) -> u8;
 
 /// One client, as its child will know it.
 #[derive(Clone, Copy, Debug)]

@@ -10,13 +10,13 @@ use std::fmt::{self, Write};
 use std::ptr;
 use std::rc::Rc;
 
+use super::Connection;
 use super::environment::{self, FACTS, FACTS_TEXT, SPECIFIER_TEXT, TooLong, Words};
 use super::host::Host;
 use super::low::Set;
 use super::orders::{Orders, Steps};
 use super::settings::Kept;
 use super::step::Step;
-use super::{Body, Connection};
 use crate::service::{Piece, Preset, Run, Service, Stderr, Stdio, Template};
 
 /// How to launch a service's children.
@@ -40,10 +40,10 @@ pub struct Plan {
 }
 
 /// What a child becomes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
     Program,
-    Own(Rc<Service>, Body),
+    Own,
 }
 
 /// A word of the command line.
@@ -85,8 +85,8 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 impl Plan {
-    /// Prepares the launches of a service. `body` is what its children run if it has no program.
-    pub fn prepare(service: &Rc<Service>, host: &Host, body: Body) -> Result<Self, PlanError> {
+    /// Prepares the launches of a service.
+    pub fn prepare(service: &Service, host: &Host) -> Result<Self, PlanError> {
         supported(service)?;
         let process = &service.process;
         if let Some(identity) = &process.identity
@@ -102,11 +102,7 @@ impl Plan {
                 }
                 (Finish::Program, c_string("command", &program.path)?, words)
             }
-            Run::Builtin(_) | Run::Redirect(_) => (
-                Finish::Own(Rc::clone(service), body),
-                CString::default(),
-                Vec::new(),
-            ),
+            Run::Builtin(_) | Run::Redirect(_) => (Finish::Own, CString::default(), Vec::new()),
         };
         let (fixed, hidden) = environment::fixed(service, host)?;
         let made: Vec<(String, Template)> = process
@@ -174,11 +170,11 @@ impl Plan {
     }
 
     pub(super) fn is_private(&self) -> bool {
-        self.private || matches!(self.finish, Finish::Own(..))
+        self.private || self.finish == Finish::Own
     }
 
-    pub(super) fn finish(&self) -> &Finish {
-        &self.finish
+    pub(super) fn finish(&self) -> Finish {
+        self.finish
     }
 
     /// True when fd 2 comes from a descriptor of the daemon, if there is one.
@@ -197,7 +193,7 @@ impl Plan {
         words.clear(self.text, self.pointers);
         let mut listen_pid = ptr::null_mut();
         let mut environment = 0;
-        if matches!(self.finish, Finish::Program) {
+        if self.finish == Finish::Program {
             for word in &self.arguments {
                 let word = match word {
                     Word::Fixed(word) => word.as_ptr(),
