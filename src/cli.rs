@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::convert::FORMATS;
 
 /// The inetd-style super-server.
 #[derive(Debug, Parser)]
@@ -67,6 +70,9 @@ pub enum Command {
     LogLevel(Level),
     /// Check a table without serving it, and tell every problem
     Check(Check),
+    /// Turn the table of inetd, xinetd, systemd or tcpserver into ours, on standard output
+    #[command(after_help = CONVERT_HELP)]
+    Convert(Convert),
 }
 
 const SERVE_HELP: &str = "\
@@ -77,6 +83,14 @@ Examples:
   oxinetd serve --listen 7007 --builtin echo
   oxinetd serve --listen 127.0.0.1:8000 --timeout 10s -- /usr/bin/date -u
   oxinetd serve --listen /tmp/cat.sock --user root -- cat";
+
+const CONVERT_HELP: &str = "\
+Exit status: 0 the table does what the original did, 2 with the notes that were told, 1 no table.
+
+Examples:
+  oxinetd convert /etc/xinetd.conf > /etc/oxinetd.toml
+  oxinetd convert --from debian /etc/inetd.conf
+  oxinetd convert --to systemd rsync /etc/oxinetd.toml";
 
 /// Where the table is.
 #[derive(Debug, Args)]
@@ -256,4 +270,31 @@ pub enum ReportFormat {
     Json,
     /// For GitHub's annotations
     Github,
+}
+
+/// `oxinetd convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// The format [default: read off the files]
+    #[arg(long, value_name = "KIND", value_parser = kind_words())]
+    pub from: Option<String>,
+    /// Go on without access rules and limits that cannot be kept; each is told
+    #[arg(long)]
+    pub lossy: bool,
+    /// The directory of hosts.allow and hosts.deny, or `none`: there were none [default: /etc]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub hosts_access: Option<PathBuf>,
+    /// The other way: write the units for a service of a table of ours
+    #[arg(long, num_args = 2, value_names = ["systemd", "NAME"])]
+    pub to: Option<Vec<String>>,
+    /// Files, or directories of files
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// The words for `--from`, each with what it means.
+fn kind_words() -> PossibleValuesParser {
+    FORMATS
+        .map(|(word, _, meaning)| PossibleValue::new(word).help(meaning))
+        .into()
 }

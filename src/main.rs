@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use oxinetd::cli::{Cli, Command};
-use oxinetd::commands::{act, check, run, serve, status};
+use oxinetd::commands::{act, check, convert, run, serve, status};
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(&command),
         Command::Serve(command) => serve::serve(&command),
         Command::Check(command) => check::check(&command),
+        Command::Convert(command) => convert::run(&command),
         Command::Status(command) => status::status(&command),
         Command::Reload(control) => act::reload(&control),
         Command::Pause(command) => act::pause(command),

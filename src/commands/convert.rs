@@ -2,29 +2,104 @@
 //!
 //! Invariant: nothing but TOML (or units) goes to standard output, and nothing at all when the exit status is 1.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::convert::{Disk, Note, Options, Severity, convert, to_systemd};
+use super::{complain, exit};
+use crate::cli::Convert;
+use crate::config::{Format, Host, Main, load};
+use crate::convert::{Disk, Kind, Note, Options, Outcome, Severity, convert, to_systemd};
 use crate::service::Service;
+use crate::sys::start;
+use crate::sys::world::SystemWorld;
 
 /// Converts the files. Returns the exit status: 0 exact, 2 with notes, 1 impossible.
-pub fn run(options: &Options, paths: &[PathBuf]) -> u8 {
-    let outcome = convert(options, &Disk, paths);
+pub fn run(command: &Convert) -> u8 {
+    let options = Options {
+        from: command.from.as_deref().and_then(Kind::from_word),
+        lossy: command.lossy,
+        hosts_access: command.hosts_access.as_deref().map(hosts_access),
+        services: None,
+    };
+    match command.to.as_deref() {
+        Some([format, name]) if format == "systemd" => units(&options, &command.paths, name),
+        Some(_) => {
+            complain("error: --to knows one format, systemd: --to systemd NAME\n");
+            exit::USAGE
+        }
+        None => table(&convert(&options, &Disk, &command.paths)),
+    }
+}
+
+/// hosts.allow and hosts.deny of a directory.
+fn hosts_access(directory: &Path) -> (PathBuf, PathBuf) {
+    if directory == Path::new("none") {
+        ("/dev/null".into(), "/dev/null".into())
+    } else {
+        (directory.join("hosts.allow"), directory.join("hosts.deny"))
+    }
+}
+
+fn table(outcome: &Outcome) -> u8 {
+    print(&outcome.toml, &said(outcome), outcome.exit)
+}
+
+/// The notes, and the last line that counts.
+fn said(outcome: &Outcome) -> String {
     let mut report = String::new();
     for note in &outcome.notes {
-        report.push_str(&shown(note));
-        report.push('\n');
+        report.extend([&shown(note), "\n"]);
     }
-    report.push_str(&outcome.summary);
-    report.push('\n');
-    print(&outcome.toml, &report, outcome.exit)
+    report.extend([&outcome.summary, "\n"]);
+    report
+}
+
+/// The units for a service of a table of ours, or of one that is converted on the way.
+fn units(options: &Options, paths: &[PathBuf], name: &str) -> u8 {
+    let ours = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml");
+    let converted;
+    let mut on_the_way = exit::OK;
+    let main = match paths {
+        [one] if ours(one) => Main::Named(one),
+        _ => {
+            converted = convert(options, &Disk, paths);
+            complain(&said(&converted));
+            if converted.exit == 1 {
+                return exit::NO;
+            }
+            on_the_way = converted.exit;
+            Main::Text {
+                name: "the converted table",
+                text: &converted.toml,
+            }
+        }
+    };
+    let (user, group) = start::identity();
+    let world = SystemWorld::new();
+    let loaded = load(&main, &Host::new(user, group, &world));
+    let Some(table) = loaded.table else {
+        let color = std::io::stderr().is_terminal();
+        complain(&loaded.report.render(Format::Human { color }));
+        return exit::NO;
+    };
+    let Some(service) = table.services.iter().find(|s| s.name == name) else {
+        let names: Vec<&str> = table.services.iter().map(|s| s.name.as_str()).collect();
+        complain(&format!(
+            "error: no service is called `{name}`; there are: {}\n",
+            names.join(", ")
+        ));
+        return exit::NO;
+    };
+    match run_to_systemd(service) {
+        exit::OK => on_the_way,
+        other => other,
+    }
 }
 
 /// Writes the units for a service of the table (`--to systemd NAME`).
-pub fn run_to_systemd(service: &Service) -> u8 {
+fn run_to_systemd(service: &Service) -> u8 {
     let (units, notes) = to_systemd(service);
     let mut text = String::new();
     for unit in &units {

@@ -131,8 +131,8 @@ impl<'a> Session<'a> {
             let rules = Rules::read(self.files, &allow, &deny, &mut self.notes);
             if rules.is_none() {
                 let text = format!(
-                    "the old server asked hosts.allow and hosts.deny, but {} and {} are not here (name them, or \
-                     /dev/null if there were none)",
+                    "the old server asked hosts.allow and hosts.deny, but {} and {} are not here (say where they are \
+                     with --hosts-access DIRECTORY, or --hosts-access none if there were none)",
                     allow.display(),
                     deny.display()
                 );

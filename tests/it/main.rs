@@ -18,6 +18,7 @@ mod harness;
 mod admission;
 mod builtin;
 mod check;
+mod convert;
 mod core;
 mod exhaustion;
 mod failures;
