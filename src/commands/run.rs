@@ -1,13 +1,15 @@
 //! `oxinetd run`: the foreground daemon, also what the systemd unit starts.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use super::{complain, exit};
 use crate::cli::{LogFormatWord, Run};
 use crate::control::client;
-use crate::daemon::{ControlSocket, Outcome, Overrides, Source, Start};
+use crate::daemon::{ControlSocket, Manager, Outcome, Overrides, Source, Start};
 use crate::launch;
+use crate::listener::Inherited;
 use crate::service::LogFormat;
 use crate::sys::{signals, start};
 
@@ -91,20 +93,22 @@ fn become_daemon(
     let mut host = launch::Host::found()?;
     signals::block_all_and_reset()?;
     let open_files = start::raise_open_files()?;
+    let floor = start::floor(open_files);
+    let manager = Manager::find(floor)
+        .map_err(|error| io::Error::other(format!("NOTIFY_SOCKET: {error}")))?;
+    let passed = start::take_passed(floor)
+        .map_err(|error| io::Error::other(format!("LISTEN_FDS: {error}")))?;
     let ready_fd = ready_fd
-        .map(|fd| start::take_over(fd, start::floor(open_files)))
+        .map(|fd| start::take_over(fd, floor))
         .transpose()
         .map_err(|error| {
             io::Error::other(format!(
                 "--ready-fd: {error}: give the number of an open descriptor"
             ))
         })?;
-    start::close_inherited(
-        &ready_fd
-            .iter()
-            .map(std::os::fd::AsRawFd::as_raw_fd)
-            .collect::<Vec<_>>(),
-    )?;
+    let kept = ready_fd.iter().chain(passed.iter().map(|(_, fd)| fd));
+    let kept = kept.map(AsRawFd::as_raw_fd).chain(manager.descriptor());
+    start::close_inherited(&kept.collect::<Vec<_>>())?;
     host.environment = start::take_environment();
     start::settle()?;
     Ok(Start {
@@ -114,6 +118,8 @@ fn become_daemon(
         pid_file,
         host,
         open_files,
+        manager,
+        inherited: Inherited::new(passed),
         color,
     })
 }

@@ -58,6 +58,7 @@ impl Daemon {
             Self::tell(&mut self.log, Some(live), &event);
         }
         listener.socket = Some(socket);
+        self.store_listener(key);
     }
 
     /// Adds an address that could not be opened: told, and tried again.
@@ -127,6 +128,7 @@ impl Daemon {
 
     /// A listener was killed under us: open it anew.
     pub(super) fn reopen(&mut self, key: ListenerKey, error: &io::Error, now: Instant) {
+        self.unstore_listener(key);
         let Some(listener) = self.listeners.get_mut(key) else {
             return;
         };
@@ -151,6 +153,7 @@ impl Daemon {
 
     /// Closes a socket of a service that lives on, or of one that goes.
     pub(super) fn close_listener(&mut self, key: ListenerKey) {
+        self.end_stored_listener(key);
         let Some(listener) = self.forget_listener(key) else {
             return;
         };

@@ -19,6 +19,7 @@ mod lingering;
 mod listeners;
 mod lists;
 mod loading;
+mod manager;
 mod output;
 mod queue;
 mod refusal;
@@ -62,6 +63,7 @@ use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
 
 pub use control::ControlSocket;
 pub use loading::Source;
+pub use manager::Manager;
 pub use start::{Outcome, Overrides, Start};
 
 /// The daemon.
@@ -102,6 +104,7 @@ pub struct Daemon {
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
     control: Control,
+    manager: Manager,
     /// What the command line says of the control socket, which the table cannot change.
     overrides: Overrides,
     /// All services of the table in force, disabled ones too, in its order.
@@ -209,6 +212,8 @@ impl Daemon {
             Timer::Each(key) => self.on_each_rested(key),
             Timer::EachOver(key) => self.end_each(key, now),
             Timer::Leaves => self.on_leaves(now),
+            Timer::Manager => self.on_manager_due(now),
+            Timer::ManagerRetry => self.on_manager_retry(now),
         }
     }
 

@@ -109,9 +109,7 @@ impl Daemon {
     }
 
     fn start_load_child(&mut self, now: Instant, clients: Vec<ControlKey>) {
-        if let Ok(monotonic) = sd_notify::NotifyState::monotonic_usec_now() {
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading, monotonic]);
-        }
+        self.tell_manager_reloading();
         let started = LoadChild::start(&self.source, false).and_then(|child| {
             self.poller
                 .add(child.as_fd(), Interest::Readable, Token::Loading.bits())?;
@@ -186,7 +184,7 @@ impl Daemon {
             }
         };
         self.answer_all(clients, &answer);
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.tell_manager_reloaded();
     }
 
     fn answer_all(&mut self, clients: impl IntoIterator<Item = ControlKey>, answer: &Answer) {
@@ -286,9 +284,15 @@ impl Daemon {
         };
         let mut freed = false;
         for key in closing {
+            if !self
+                .listeners
+                .get(*key)
+                .is_some_and(|listener| overlaps(&listener.asked, address))
+            {
+                continue;
+            }
+            self.end_stored_listener(*key);
             if let Some(listener) = self.listeners.get_mut(*key)
-                && listener.socket.is_some()
-                && overlaps(&listener.asked, address)
                 && let Some(socket) = listener.socket.take()
             {
                 self.poller.remove(&socket);
@@ -413,6 +417,13 @@ impl Daemon {
 
     /// A socket that stays may serve another service from now on.
     fn move_listener(&mut self, listener: ListenerKey, service: ServiceKey) {
+        if self
+            .listeners
+            .get(listener)
+            .is_some_and(|entry| entry.service != service)
+        {
+            self.unstore_listener(listener);
+        }
         let Some(entry) = self.listeners.get_mut(listener) else {
             return;
         };
@@ -433,6 +444,7 @@ impl Daemon {
                     Self::tell(&mut self.log, Some(live), &event);
                 }
             }
+            self.store_listener(listener);
         }
     }
 

@@ -39,7 +39,7 @@ impl Daemon {
         match self.phase {
             Phase::Serving => {
                 self.phase = Phase::Draining;
-                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                self.tell_manager_stopping();
                 self.close_all_listeners();
                 self.end_all(Reason::Shutdown, Kill::Term, now);
                 self.end_orphans(Kill::Term);

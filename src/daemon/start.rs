@@ -20,6 +20,7 @@ use super::leaves::Leaves;
 use super::lingering::most_lingering;
 use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
+use super::manager::Manager;
 use super::refusal::Refused;
 use super::state::LiveService;
 use super::status::Files;
@@ -29,7 +30,7 @@ use super::{Daemon, Phase};
 use crate::admission::{House, Lists, LoadAverage};
 use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
-use crate::listener;
+use crate::listener::{self, Inherited};
 use crate::log::Log;
 use crate::service::{LogFormat, LogLevel, Settings, Stderr, Table};
 use crate::sys::poller::{Interest, Poller};
@@ -56,6 +57,10 @@ pub struct Start {
     pub host: Host,
     /// Soft limit of open files in force.
     pub open_files: u64,
+    /// The service manager that started the daemon.
+    pub manager: Manager,
+    /// Sockets that were open before this process was.
+    pub inherited: Inherited,
     /// True if the report may use colours.
     pub color: bool,
 }
@@ -116,6 +121,7 @@ impl Start {
         }
         let ready_fd = self.ready_fd.take();
         let pid_file = self.pid_file.take();
+        let mut inherited = std::mem::take(&mut self.inherited);
         let settings = self.overrides.over(table.settings.clone());
         let mut daemon = self.assemble(poller, signals, settings)?;
         daemon.leaves = leaves;
@@ -123,7 +129,7 @@ impl Start {
             let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
             daemon.note(LogLevel::Info, None, text);
         }
-        if !daemon.open_all(&table, plans) {
+        if !daemon.open_all(&table, plans, &mut inherited) {
             daemon.log.flush(Instant::now());
             return Ok(Outcome::NothingBound);
         }
@@ -132,6 +138,7 @@ impl Start {
         daemon.set_budget();
         daemon.open_control();
         daemon.tell_ready(ready_fd, pid_file.as_deref());
+        daemon.tell_manager_ready(&inherited.close_stored(), Instant::now());
         drop(loaded.report);
         drop(table);
         memory::release();
@@ -207,6 +214,7 @@ impl Start {
             exhausted: None,
             loading: None,
             control: Control::default(),
+            manager: self.manager,
             table: Vec::new(),
             files: Files::look(&[]),
             longest_turn: Duration::ZERO,
@@ -222,7 +230,7 @@ impl Start {
 
 impl Daemon {
     /// Opens every socket of the table. False: there are some, and none could be opened.
-    fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>) -> bool {
+    fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>, inherited: &mut Inherited) -> bool {
         let now = Instant::now();
         let mut failed = false;
         self.set_lists(Lists::new(table), now);
@@ -232,7 +240,9 @@ impl Daemon {
             let key = self.services.insert(live);
             self.names.insert(service.name.clone(), key);
             for address in &service.listen {
-                match listener::bind(address, &service.socket) {
+                let stored = inherited.take_stored(&service.name, address, &service.socket);
+                let socket = stored.map_or_else(|| listener::bind(address, &service.socket), Ok);
+                match socket {
                     Ok(socket) => self.add_listener(key, socket),
                     Err(error) => {
                         failed = true;
@@ -309,7 +319,6 @@ impl Daemon {
             let text = format!("the pid file {} cannot be written: {error}", path.display());
             self.note(LogLevel::Error, None, &text);
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         if let Some(fd) = ready_fd {
             let _ = File::from(fd).write_all(b"\n");
         }

@@ -107,20 +107,29 @@ impl Daemon {
             changed_files: self.files.changed(),
             connections: self.house.live(),
             max_connections: self.house.max().map(Into::into),
-            served: self
-                .services
-                .values()
-                .map(|live| live.counters.served)
-                .sum(),
-            refused: self
-                .services
-                .values()
-                .map(|live| live.counters.refused.total())
-                .sum(),
+            served: self.served(),
+            refused: self.refusals(),
             lost_lines: self.log.lost(),
             open_files: self.open_files,
             longest_turn: u64::try_from(self.longest_turn.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Connections that the services have served.
+    pub(super) fn served(&self) -> u64 {
+        let all = self.services.values();
+        all.map(|live| live.counters.served).sum()
+    }
+
+    /// Connections that the services have refused.
+    pub(super) fn refusals(&self) -> u64 {
+        let all = self.services.values();
+        all.map(|live| live.counters.refused.total()).sum()
+    }
+
+    /// True if the service fails.
+    pub(super) fn fails(&self, live: &LiveService, now: Instant) -> bool {
+        self.state(live, now).0 == State::Failing
     }
 
     fn service_status(&self, service: &Service, now: Instant) -> ServiceStatus {

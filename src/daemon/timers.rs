@@ -49,6 +49,10 @@ pub(super) enum Timer {
     EachOver(EachKey),
     /// Control groups that could not be removed are tried again.
     Leaves,
+    /// The service manager wants a sign of life.
+    Manager,
+    /// A service manager that was busy is asked again.
+    ManagerRetry,
 }
 
 /// The pending deadlines. Those that are few are recognized as stale by their subject when they fire; those that come

@@ -217,7 +217,7 @@ fn in_use(port: u16) -> String {
     format!("another program listens on port {port}; `ss -ltnp sport = :{port}` shows it")
 }
 
-fn with_port(address: SocketAddr, port: u16) -> SocketAddr {
+pub(super) fn with_port(address: SocketAddr, port: u16) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) => SocketAddr::V4(SocketAddrV4::new(*v4.ip(), port)),
         SocketAddr::V6(v6) => SocketAddr::V6(SocketAddrV6::new(*v6.ip(), port, 0, v6.scope_id())),

@@ -4,6 +4,7 @@
 //! between, reliability F16), non-blocking and CLOEXEC. This module knows nothing of services, limits or children.
 
 mod bind;
+mod inherited;
 mod unix;
 
 use std::io;
@@ -15,6 +16,7 @@ use crate::service::{Address, Local, Peer};
 use crate::sys::socket;
 
 pub use bind::{BindError, bind};
+pub use inherited::Inherited;
 use unix::OwnPath;
 
 /// An open listening socket.
@@ -89,6 +91,12 @@ impl Socket {
                 None => Local::Unix(crate::service::UnixName::Abstract(name.clone())),
             },
         }
+    }
+
+    /// Ends listening for everybody who holds the socket, a service manager that stores it too: the address is free for
+    /// others from now on.
+    pub fn stop_listening(&self) {
+        socket::stop_listening(self.fd.as_fd());
     }
 
     /// Forgets the path: the socket lives on in somebody else's hands and its file must stay.

@@ -30,6 +30,32 @@ pub(super) struct OwnPath {
     _lock: Flock<File>,
 }
 
+impl OwnPath {
+    /// Takes over the path of a socket that outlived its process: the file must still be this one.
+    pub(super) fn adopt(path: &Path, inode: (u64, u64)) -> Result<Self, BindError> {
+        let lock_path = with_suffix(path, ".lock");
+        let lock = take_lock(&lock_path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            lock_path,
+            inode,
+            _lock: lock,
+        })
+    }
+
+    /// Device and inode of the file.
+    pub(super) fn inode(&self) -> (u64, u64) {
+        self.inode
+    }
+}
+
+/// Device and inode of the socket at `path`.
+pub(super) fn inode(path: &Path) -> Option<(u64, u64)> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    let is_socket = meta.file_type().is_socket();
+    is_socket.then(|| (meta.dev(), meta.ino()))
+}
+
 impl Drop for OwnPath {
     fn drop(&mut self) {
         let ours = fs::symlink_metadata(&self.path)

@@ -5,6 +5,7 @@
 pub mod datagram;
 pub mod errno;
 pub mod family;
+pub mod manager;
 pub mod memfd;
 pub mod memory;
 pub mod output;

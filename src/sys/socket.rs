@@ -208,6 +208,16 @@ pub fn shut_down_writing(fd: BorrowedFd<'_>) {
     let _ = shutdown(fd.as_raw_fd(), Shutdown::Write);
 }
 
+/// True for a socket on which connections are accepted.
+pub fn is_listening(fd: BorrowedFd<'_>) -> bool {
+    getsockopt(&fd, sockopt::AcceptConn).unwrap_or(false)
+}
+
+/// Ends listening, whoever else holds the socket.
+pub fn stop_listening(fd: BorrowedFd<'_>) {
+    let _ = shutdown(fd.as_raw_fd(), Shutdown::Both);
+}
+
 /// The error that the socket holds, cleared by the look.
 pub fn pending_error(fd: BorrowedFd<'_>) -> Option<i32> {
     getsockopt(&fd, sockopt::SocketError)

@@ -42,6 +42,32 @@ pub fn take_over(number: RawFd, floor: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(high) })
 }
 
+/// A second descriptor for what `fd` leads to, at `floor` or above, CLOEXEC.
+pub fn lift(fd: &OwnedFd, floor: RawFd) -> io::Result<OwnedFd> {
+    let high = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
+    // SAFETY: fcntl has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(high) })
+}
+
+/// Takes over the descriptors that the starter passed (sd_listen_fds(3)), each with its name. They are meant for this
+/// process if LISTEN_PID says so; else there are none.
+pub fn take_passed(floor: RawFd) -> io::Result<Vec<(String, OwnedFd)>> {
+    /// SD_LISTEN_FDS_START.
+    const FIRST: RawFd = 3;
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return Ok(Vec::new());
+    }
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').map(str::to_owned);
+    let unnamed = std::iter::repeat("unknown".to_owned());
+    (FIRST..)
+        .take(number("LISTEN_FDS").unwrap_or(0) as usize)
+        .zip(names.filter(|name| !name.is_empty()).chain(unnamed))
+        .map(|(fd, name)| Ok((name, take_over(fd, floor)?)))
+        .collect()
+}
+
 /// Closes every descriptor from 3 up except `kept` (sorted or not): nothing of the starter reaches a program.
 pub fn close_inherited(kept: &[RawFd]) -> io::Result<()> {
     let mut kept: Vec<u32> = kept
@@ -70,23 +96,34 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     }
 }
 
-/// Variables that the daemon's own parts read later: local time, colours, the service manager's protocol. They stay in
-/// the daemon, and no program gets them from it.
-const KEPT: [&str; 9] = [
+/// Variables that the daemon's own parts read later: local time, colours, what the log goes by. They stay in the daemon,
+/// and no program gets them from it.
+const KEPT: [&str; 8] = [
     "container",
     "TZ",
     "NO_COLOR",
     "CLICOLOR",
     "CLICOLOR_FORCE",
     "TERM",
-    "NOTIFY_SOCKET",
     "XDG_RUNTIME_DIR",
     "JOURNAL_STREAM",
 ];
 
-/// Takes the environment away and returns it: programs get one that is built from scratch.
+/// What a service manager says to this process and to no other.
+const MANAGERS: [&str; 7] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "FDSTORE",
+];
+
+/// Takes the environment away and returns it: programs get one that is built from scratch. What the service manager says
+/// to the daemon is not in it, so that not even `pass_env` hands it on.
 pub fn take_environment() -> Vec<(OsString, OsString)> {
-    let all: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let mut all: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     for (name, _) in &all {
         let text = name.to_string_lossy();
         if !KEPT.contains(&text.as_ref()) {
@@ -94,6 +131,7 @@ pub fn take_environment() -> Vec<(OsString, OsString)> {
             unsafe { std::env::remove_var(name) };
         }
     }
+    all.retain(|(name, _)| !MANAGERS.contains(&name.to_string_lossy().as_ref()));
     all
 }
 
