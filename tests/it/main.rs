@@ -31,6 +31,7 @@ mod listeners;
 mod logs;
 mod real;
 mod run_rules;
+mod samples;
 mod serve;
 mod signals;
 mod soak;

@@ -77,6 +77,15 @@ impl Builder {
         self
     }
 
+    /// Adds a drop-in of this name.
+    pub(crate) fn drop_in(mut self, name: &str, toml: &str) -> Self {
+        self.daemon = self
+            .daemon
+            .replace("include = []", "include = [\"*.d.toml\"]");
+        self.file(&format!("{name}.d.toml"), toml);
+        self
+    }
+
     /// Adds keys to `[daemon]`; `log_to` there replaces the log on standard error.
     pub(crate) fn daemon(mut self, keys: &str) -> Self {
         self.log_here &= !keys.contains("log_to");

@@ -7,6 +7,7 @@ mod client;
 mod daemon;
 mod fault;
 mod guard;
+mod host;
 mod log;
 mod proc;
 mod program;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, connect_from, read_all, reset, reset_on_close, talk, talk_unix};
 pub(crate) use daemon::{Builder, Daemon};
 pub(crate) use fault::Injection;
+pub(crate) use host::{lacks_packages, on_own_host, shell};
 pub(crate) use proc::{Process, all as processes};
 pub(crate) use program::probe;
 
