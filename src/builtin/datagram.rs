@@ -8,26 +8,30 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::SystemTime;
 
-use super::{Datagram, entry, guard};
+use super::{Datagram, IO_ERROR, Maker, UNUSABLE, guard};
 use crate::service::Builtin;
 use crate::sys::{poll, udp};
 
 /// Serves the datagram socket `fd`, blocking or not, until the process is ended. `own_ports` are the ports of all datagram
 /// built-ins of the daemon: what comes from there is another echo, not a client.
 ///
-/// Returns only in trouble: 74 (EX_IOERR) when the socket is of no use, 70 (EX_SOFTWARE) for a built-in that this binary
-/// lacks.
+/// Returns only in trouble: 74 (EX_IOERR) when the socket is of no use, 66 (EX_NOINPUT) when the built-in's file is, 70
+/// (EX_SOFTWARE) for a built-in that serves streams only.
 pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
-    let Some(entry) = entry(&builtin.kind) else {
-        return 70;
+    let machine = match Maker::open(&builtin.kind) {
+        Ok(maker) => maker.datagram(),
+        Err(status) => return status,
+    };
+    let Some(machine) = machine else {
+        return UNUSABLE;
     };
     let Ok(port) = udp::prepare(fd) else {
-        return 74;
+        return IO_ERROR;
     };
     let mut own: Vec<u16> = own_ports.to_vec();
     own.extend(port);
     let mut worker = Worker {
-        machine: (entry.datagram)(),
+        machine,
         fd,
         own,
         allow_reflection: builtin.allow_reflection,
@@ -38,7 +42,7 @@ pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 poll::wait_readable(fd, None);
             }
-            Err(error) if !udp::is_passing(&error) => return 74,
+            Err(error) if !udp::is_passing(&error) => return IO_ERROR,
             Ok(()) | Err(_) => {}
         }
     }
@@ -230,5 +234,7 @@ mod tests {
         assert_eq!(serve_datagrams(&echo, file.as_raw_fd(), &[]), 74);
         let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(serve_datagrams(&echo, stream.as_raw_fd(), &[]), 74);
+        let tarpit = builtin(BuiltinKind::Tarpit, false);
+        assert_eq!(serve_datagrams(&tarpit, file.as_raw_fd(), &[]), 70);
     }
 }

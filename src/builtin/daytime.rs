@@ -5,42 +5,12 @@ use std::time::SystemTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::{Datagram, Next, Stream};
+use super::Datagram;
+use super::text::Text;
 
-pub(super) struct Daytime {
-    text: Vec<u8>,
-    sent: usize,
-}
-
-impl Daytime {
-    pub(super) fn at(now: SystemTime) -> Self {
-        Self {
-            text: text(now, TimeZone::system()),
-            sent: 0,
-        }
-    }
-}
-
-impl Stream for Daytime {
-    fn next(&self) -> Next {
-        if self.sent < self.text.len() {
-            Next::Write
-        } else {
-            Next::Done
-        }
-    }
-
-    fn on_input(&mut self, _bytes: &mut [u8]) -> usize {
-        0
-    }
-
-    fn on_end(&mut self) {}
-
-    fn fill(&mut self, room: &mut [u8]) -> usize {
-        let length = super::put(room, self.text.get(self.sent..).unwrap_or_default());
-        self.sent += length;
-        length
-    }
+/// The machine of a connection that came at this time.
+pub(super) fn stream(now: SystemTime) -> Text<Vec<u8>> {
+    Text::new(text(now, TimeZone::system()))
 }
 
 /// For datagrams.
@@ -83,21 +53,6 @@ mod tests {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
             assert_eq!(text(now, zone.clone()), expected.as_bytes());
         }
-    }
-
-    #[test]
-    fn it_says_its_line_in_any_pieces_and_ends() {
-        let mut daytime = Daytime::at(SystemTime::UNIX_EPOCH);
-        let expected = daytime.text.clone();
-        let mut said = Vec::new();
-        while daytime.next() == Next::Write {
-            let mut room = [0; 7];
-            let length = daytime.fill(&mut room);
-            said.extend_from_slice(&room[..length]);
-        }
-        assert_eq!(daytime.next(), Next::Done);
-        assert_eq!(said, expected);
-        assert_eq!(said.len(), 26);
     }
 
     #[test]

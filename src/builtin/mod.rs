@@ -1,21 +1,33 @@
 //! The services that the binary brings along, one file each.
 //!
-//! A built-in's protocol is a pure state machine: bytes in, bytes out, done. Drivers (`process`, `datagram`) move the bytes.
+//! A built-in's protocol is a pure state machine: bytes in, bytes out, done. Drivers move the bytes: `datagram` for
+//! datagrams, and for streams one for each of the three textbook ways to serve many clients. `process` serves one client
+//! in a process of its own; `thread` and `event` are workers that get clients from the daemon (`worker`), and serve each
+//! in a thread of its own, or all in one loop. The first two share the driver of one blocking socket (`blocking`).
+//!
 //! Invariant: a machine touches no descriptor and no clock, keeps no input, and every driver sends what a machine gave
 //! before it reads on, so that a client costs a bounded buffer however slowly it reads.
 //!
-//! A new built-in is one file and one row in [`TABLE`].
+//! A new built-in is one file and one row in [`TABLE`], and has all of these.
 
+mod blocking;
 mod chargen;
 mod datagram;
 mod daytime;
 mod discard;
 mod echo;
 mod guard;
+mod health;
 mod process;
+mod qotd;
+mod random;
+mod tarpit;
+mod text;
 mod time;
 
-use std::time::SystemTime;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 pub use datagram::serve_datagrams;
 pub use process::serve;
@@ -29,6 +41,8 @@ pub enum Next {
     Read,
     /// Room to write: it has more to say. Input is thrown away meanwhile.
     Write,
+    /// This time, and then room to write. Input is thrown away meanwhile.
+    WriteAfter(Duration),
     /// Nothing: the connection is to be closed, in an orderly way.
     Done,
 }
@@ -45,7 +59,7 @@ pub trait Stream {
     /// After [`Next::Read`]: the client will send no more. It may still read.
     fn on_end(&mut self);
 
-    /// After [`Next::Write`]: fills `room`, which is never empty, from the front; that many are to be sent.
+    /// After [`Next::Write`], and the time of [`Next::WriteAfter`]: fills `room`, which is never empty, from the front; that many are to be sent.
     fn fill(&mut self, room: &mut [u8]) -> usize;
 }
 
@@ -62,64 +76,145 @@ pub trait Datagram {
     ) -> Option<usize>;
 }
 
+/// What the machines of one child share, made once at its start: quotes, an answer.
+pub type Texts = Vec<Arc<[u8]>>;
+
+/// Makes the machine for a datagram socket.
+type Make = fn(&Texts) -> Box<dyn Datagram>;
+
 /// A built-in.
 pub struct Entry {
     /// As `builtin` has it.
     pub name: &'static str,
+    /// What its machines share. An error is a sentence for the log.
+    texts: fn(&BuiltinKind) -> io::Result<Texts>,
     /// The machine for a new connection, at this time.
-    pub stream: fn(SystemTime) -> Box<dyn Stream>,
-    /// The machine for a datagram socket.
-    pub datagram: fn() -> Box<dyn Datagram>,
+    stream: fn(&Texts, SystemTime) -> Box<dyn Stream>,
+    /// The machine for a datagram socket; `None`: it serves streams only.
+    datagram: Option<Make>,
     /// A reply may be longer than its request: over datagrams that serves attackers, unless `allow_reflection`.
     pub reflects: bool,
 }
 
-/// The built-in for `kind`; `None`: not in this binary.
-pub fn entry(kind: &BuiltinKind) -> Option<&'static Entry> {
-    let name = match kind {
-        BuiltinKind::Echo => "echo",
-        BuiltinKind::Discard => "discard",
-        BuiltinKind::Chargen => "chargen",
-        BuiltinKind::Daytime => "daytime",
-        BuiltinKind::Time => "time",
-        BuiltinKind::Qotd { .. } | BuiltinKind::Health { .. } | BuiltinKind::Tarpit => return None,
-    };
-    TABLE.iter().find(|entry| entry.name == name)
+/// The built-in for `kind`.
+pub fn entry(kind: &BuiltinKind) -> &'static Entry {
+    let [echo, discard, chargen, daytime, time, qotd, health, tarpit] = &TABLE;
+    match kind {
+        BuiltinKind::Echo => echo,
+        BuiltinKind::Discard => discard,
+        BuiltinKind::Chargen => chargen,
+        BuiltinKind::Daytime => daytime,
+        BuiltinKind::Time => time,
+        BuiltinKind::Qotd { .. } => qotd,
+        BuiltinKind::Health { .. } => health,
+        BuiltinKind::Tarpit => tarpit,
+    }
+}
+
+/// A built-in with what its machines share: makes them.
+struct Maker {
+    entry: &'static Entry,
+    texts: Texts,
+}
+
+impl Maker {
+    /// In a child, at its start. What failed is told on its standard error, and by the status of [`NO_INPUT`].
+    fn open(kind: &BuiltinKind) -> Result<Self, u8> {
+        let entry = entry(kind);
+        match (entry.texts)(kind) {
+            Ok(texts) => Ok(Self { entry, texts }),
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "{error}");
+                Err(NO_INPUT)
+            }
+        }
+    }
+
+    /// The machine for a new connection.
+    fn stream(&self) -> Box<dyn Stream> {
+        (self.entry.stream)(&self.texts, SystemTime::now())
+    }
+
+    /// The machine for a datagram socket, if there is one.
+    fn datagram(&self) -> Option<Box<dyn Datagram>> {
+        self.entry.datagram.map(|make| make(&self.texts))
+    }
 }
 
 /// All of them.
-pub static TABLE: [Entry; 5] = [
+pub static TABLE: [Entry; 8] = [
     Entry {
         name: "echo",
-        stream: |_| Box::new(echo::Echo::default()),
-        datagram: || Box::new(echo::Echo::default()),
+        texts: no_texts,
+        stream: |_, _| Box::new(echo::Echo::default()),
+        datagram: Some(|_| Box::new(echo::Echo::default())),
         reflects: false,
     },
     Entry {
         name: "discard",
-        stream: |_| Box::new(discard::Discard::default()),
-        datagram: || Box::new(discard::Discard::default()),
+        texts: no_texts,
+        stream: |_, _| Box::new(discard::Discard::default()),
+        datagram: Some(|_| Box::new(discard::Discard::default())),
         reflects: false,
     },
     Entry {
         name: "chargen",
-        stream: |_| Box::new(chargen::Chargen::default()),
-        datagram: || Box::new(chargen::Chargen::default()),
+        texts: no_texts,
+        stream: |_, _| Box::new(chargen::Chargen::default()),
+        datagram: Some(|_| Box::new(chargen::Chargen::default())),
         reflects: true,
     },
     Entry {
         name: "daytime",
-        stream: |now| Box::new(daytime::Daytime::at(now)),
-        datagram: || Box::new(daytime::Answer),
+        texts: no_texts,
+        stream: |_, now| Box::new(daytime::stream(now)),
+        datagram: Some(|_| Box::new(daytime::Answer)),
         reflects: true,
     },
     Entry {
         name: "time",
-        stream: |now| Box::new(time::Time::at(now)),
-        datagram: || Box::new(time::Answer),
+        texts: no_texts,
+        stream: |_, now| Box::new(time::stream(now)),
+        datagram: Some(|_| Box::new(time::Answer)),
+        reflects: true,
+    },
+    Entry {
+        name: "qotd",
+        texts: |kind| {
+            if let BuiltinKind::Qotd { file } = kind {
+                return qotd::read(file);
+            }
+            no_texts(kind)
+        },
+        stream: |texts, now| Box::new(qotd::stream(texts, now)),
+        datagram: Some(|texts| Box::new(qotd::Answer(texts.clone()))),
+        reflects: true,
+    },
+    Entry {
+        name: "health",
+        texts: |kind| {
+            if let BuiltinKind::Health { body } = kind {
+                return Ok(health::answers(body));
+            }
+            no_texts(kind)
+        },
+        stream: |texts, _| Box::new(health::Health::new(texts)),
+        datagram: None,
+        reflects: true,
+    },
+    Entry {
+        name: "tarpit",
+        texts: no_texts,
+        stream: |_, now| Box::new(tarpit::Tarpit::at(now)),
+        datagram: None,
         reflects: true,
     },
 ];
+
+#[expect(clippy::unnecessary_wraps, reason = "what the table takes")]
+fn no_texts(_: &BuiltinKind) -> io::Result<Texts> {
+    Ok(Texts::new())
+}
 
 /// Moves as much of `text` as fits to the front of `room`.
 fn put(room: &mut [u8], text: &[u8]) -> usize {
@@ -130,29 +225,60 @@ fn put(room: &mut [u8], text: &[u8]) -> usize {
     length
 }
 
+/// EX_NOINPUT of sysexits.h: what a built-in reads is not there.
+const NO_INPUT: u8 = 66;
+/// EX_SOFTWARE: the table cannot have asked for this.
+const UNUSABLE: u8 = 70;
+/// EX_IOERR: a socket is of no use.
+const IO_ERROR: u8 = 74;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_row_is_found_by_its_kind() {
-        let kinds = [
+    fn kinds() -> [BuiltinKind; 8] {
+        [
             BuiltinKind::Echo,
             BuiltinKind::Discard,
             BuiltinKind::Chargen,
             BuiltinKind::Daytime,
             BuiltinKind::Time,
-        ];
-        let found: Vec<_> = kinds.iter().map(|kind| entry(kind).unwrap().name).collect();
-        let rows: Vec<_> = TABLE.iter().map(|entry| entry.name).collect();
-        assert_eq!(found, rows);
-        assert!(entry(&BuiltinKind::Tarpit).is_none());
+            BuiltinKind::Qotd {
+                file: "/nowhere".into(),
+            },
+            BuiltinKind::Health {
+                body: "ok\n".to_owned(),
+            },
+            BuiltinKind::Tarpit,
+        ]
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_kind() {
+        let found = kinds().map(|kind| entry(&kind).name);
+        assert_eq!(found, TABLE.each_ref().map(|row| row.name));
+        assert_eq!(
+            found,
+            [
+                "echo", "discard", "chargen", "daytime", "time", "qotd", "health", "tarpit"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_child() {
+        for kind in kinds() {
+            let opened = Maker::open(&kind).map(|_| ());
+            let unreadable = matches!(kind, BuiltinKind::Qotd { .. });
+            assert_eq!(opened.err(), unreadable.then_some(NO_INPUT));
+        }
     }
 
     #[test]
     fn no_machine_answers_beyond_the_limit() {
         for entry in &TABLE {
-            let mut machine = (entry.datagram)();
+            let Some(make) = entry.datagram else { continue };
+            let mut machine = make(&vec![Arc::from(*b"quote\r\n")]);
             for (length, limit) in [(0, 0), (1, 1), (3, 3), (100, 100), (600, 600), (1, 600)] {
                 let mut buffer = [b'q'; 600];
                 let reply = machine.reply(&mut buffer, length, limit, SystemTime::UNIX_EPOCH);

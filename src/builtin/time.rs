@@ -2,42 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::{Datagram, Next, Stream};
+use super::Datagram;
+use super::text::Text;
 
-pub(super) struct Time {
-    bytes: [u8; 4],
-    sent: usize,
-}
-
-impl Time {
-    pub(super) fn at(now: SystemTime) -> Self {
-        Self {
-            bytes: since_1900(now),
-            sent: 0,
-        }
-    }
-}
-
-impl Stream for Time {
-    fn next(&self) -> Next {
-        if self.sent < self.bytes.len() {
-            Next::Write
-        } else {
-            Next::Done
-        }
-    }
-
-    fn on_input(&mut self, _bytes: &mut [u8]) -> usize {
-        0
-    }
-
-    fn on_end(&mut self) {}
-
-    fn fill(&mut self, room: &mut [u8]) -> usize {
-        let length = super::put(room, self.bytes.get(self.sent..).unwrap_or_default());
-        self.sent += length;
-        length
-    }
+/// The machine of a connection that came at this time.
+pub(super) fn stream(now: SystemTime) -> Text<[u8; 4]> {
+    Text::new(since_1900(now))
 }
 
 /// For datagrams.
@@ -81,12 +51,8 @@ mod tests {
             ((1 << 32) - 2_208_988_800, 0),
         ];
         for (unix, seconds) in cases {
-            let mut time = Time::at(SystemTime::UNIX_EPOCH + Duration::from_secs(unix));
-            let mut room = [0; 10];
-            assert_eq!(time.next(), Next::Write);
-            assert_eq!(time.fill(&mut room), 4);
-            assert_eq!(time.next(), Next::Done);
-            assert_eq!(room[..4], seconds.to_be_bytes());
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(unix);
+            assert_eq!(since_1900(now), seconds.to_be_bytes());
         }
     }
 

@@ -5,9 +5,7 @@
 use super::diagnostic::{Code, Diagnostic};
 use super::keys::Key;
 use super::source::Place;
-use crate::service::{
-    Address, BuiltinKind, Model, Piece, Preset, Protocol, Run, Service, Stdio, UnixKind,
-};
+use crate::service::{Address, Model, Piece, Preset, Protocol, Run, Service, Stdio, UnixKind};
 
 /// A feature that is not served yet.
 struct Feature {
@@ -54,11 +52,6 @@ const FEATURES: &[Feature] = &[
         key: Key::Redirect,
         name: "`redirect`",
         used: |service| matches!(&service.run, Run::Redirect(to) if !to.is_empty()),
-    },
-    Feature {
-        key: Key::Builtin,
-        name: "a built-in other than `echo` and `discard`",
-        used: |service| matches!(&service.run, Run::Builtin(builtin) if !matches!(builtin.kind, BuiltinKind::Echo | BuiltinKind::Discard)),
     },
     Feature {
         key: Key::Model,

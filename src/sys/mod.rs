@@ -9,6 +9,7 @@ pub mod manager;
 pub mod memfd;
 pub mod memory;
 pub mod output;
+pub mod pass;
 pub mod pipe;
 pub mod poll;
 pub mod poller;

@@ -12,6 +12,15 @@ use nix::libc;
 
 /// Waits until something can be read or the other end is gone, but not beyond `deadline`. False: that came first.
 pub fn wait_readable(fd: RawFd, deadline: Option<Instant>) -> bool {
+    wait(fd, libc::POLLIN, deadline)
+}
+
+/// Waits until both directions are over, or the connection is broken. False: `deadline` came first.
+pub fn wait_hang_up(fd: RawFd, deadline: Instant) -> bool {
+    wait(fd, 0, Some(deadline))
+}
+
+fn wait(fd: RawFd, events: i16, deadline: Option<Instant>) -> bool {
     loop {
         let millis = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
             None => -1,
@@ -20,7 +29,7 @@ pub fn wait_readable(fd: RawFd, deadline: Option<Instant>) -> bool {
         };
         let mut entry = libc::pollfd {
             fd,
-            events: libc::POLLIN,
+            events,
             revents: 0,
         };
         // SAFETY: the pointer leads to one initialised entry that lives until poll returns, as the count says; a number

@@ -76,7 +76,7 @@ keys! {
     now BuiltinFile "builtin.file" Service Path, "required by qotd", "the fortune file of `qotd`, entries between lines of a single %", "-", "-";
     now BuiltinBody "builtin.body" Service Text, "\"ok\\n\"", "what `health` answers", "-", "-";
     now Model "model" Both Choice(&["process", "event", "thread"]), "\"process\"", "how a built-in stream service serves many clients", "-", "-";
-    now AllowReflection "allow_reflection" Both Bool, "false", "needed for `chargen`, `daytime` and `time` over UDP, whose replies are longer than requests", "-", "-";
+    now AllowReflection "allow_reflection" Both Bool, "false", "needed for `chargen`, `daytime`, `time` and `qotd` over UDP, whose replies are longer than requests", "-", "-";
     now Redirect "redirect" Service Address, "-", "pass bytes to another address", "redirect", "systemd-socket-proxyd";
     now Enabled "enabled" Service Bool, "true", "false: checked, but not bound", "disable (inverted), enabled", "systemctl enable/disable";
     now Description "description" Service Text, "\"\"", "shown by `status`", "-", "Description=";

@@ -233,7 +233,11 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
             .help("listen on a stream address"),
         ),
         Run::Builtin(Builtin {
-            kind: BuiltinKind::Chargen | BuiltinKind::Daytime | BuiltinKind::Time,
+            kind:
+                BuiltinKind::Chargen
+                | BuiltinKind::Daytime
+                | BuiltinKind::Time
+                | BuiltinKind::Qotd { .. },
             allow_reflection: false,
             ..
         }) if datagram => reader.report(
