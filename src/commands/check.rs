@@ -8,6 +8,7 @@ use crate::cli::{Check, ReportFormat};
 use crate::config::diagnostic::Severity;
 use crate::config::{self, Format, Host, Loaded, MAIN_FILE, Main};
 use crate::sys::start;
+use crate::sys::surroundings::SystemSurroundings;
 use crate::sys::world::SystemWorld;
 
 /// Checks the named tables, or the one that `run` would serve.
@@ -31,7 +32,8 @@ pub fn check(command: &Check) -> u8 {
 pub fn run(files: &[PathBuf], format: Format, warnings_are_errors: bool) -> u8 {
     let (user, group) = start::identity();
     let world = SystemWorld::new();
-    let host = Host::new(user, group, &world);
+    let surroundings = SystemSurroundings::default();
+    let host = Host::new(user, group, &world).looking_at(&surroundings);
     let mut code = exit::OK;
     let mains: Vec<Main<'_>> = if files.is_empty() {
         vec![Main::Default]

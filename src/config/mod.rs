@@ -20,6 +20,7 @@ mod not_yet;
 mod raw;
 mod resolve;
 pub mod source;
+pub mod surroundings;
 mod syntax;
 #[cfg(test)]
 mod tests;

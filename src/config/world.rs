@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use super::surroundings::Surroundings;
 use crate::service::Cgroup;
 
 /// An entry of the user database.
@@ -105,6 +106,8 @@ pub struct Host<'a> {
     pub egid: u32,
     /// The host.
     pub world: &'a dyn World,
+    /// Its surroundings, for `check`, which looks whether everything is there.
+    pub surroundings: Option<&'a dyn Surroundings>,
 }
 
 impl<'a> Host<'a> {
@@ -114,6 +117,16 @@ impl<'a> Host<'a> {
             euid: user,
             egid: group,
             world,
+            surroundings: None,
+        }
+    }
+
+    /// The same for `check`.
+    #[must_use]
+    pub fn looking_at(self, surroundings: &'a dyn Surroundings) -> Self {
+        Self {
+            surroundings: Some(surroundings),
+            ..self
         }
     }
 

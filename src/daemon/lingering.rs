@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::token::{LingerKey, Token};
 use super::{Daemon, Timer};
 use crate::connection::{AtExit, Linger, at_exit};
-use crate::service::{Run, Service};
+use crate::service::{Run, Service, most_lingering};
 use crate::sys::poller::Interest;
 use crate::sys::{socket, tcp};
 
@@ -63,7 +63,7 @@ impl Daemon {
 
     /// A connection that lingers costs a descriptor that no ticket counts.
     fn has_room_to_linger(&self) -> bool {
-        self.lingering.len() < most_lingering(self.open_files)
+        (self.lingering.len() as u64) < most_lingering(self.open_files)
     }
 
     /// Input has come, or the end of it.
@@ -95,10 +95,3 @@ impl Daemon {
         self.end_linger(key);
     }
 }
-
-/// Connections that linger at once; over that plain close.
-pub(super) fn most_lingering(open_files: u64) -> usize {
-    usize::try_from(open_files / 16).map_or(MOST, |room| room.min(MOST))
-}
-
-const MOST: usize = 256;

@@ -17,12 +17,10 @@ use slotmap::SlotMap;
 use super::control::{Control, ControlSocket};
 use super::id::ConnectionIds;
 use super::leaves::Leaves;
-use super::lingering::most_lingering;
 use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
 use super::manager::Manager;
 use super::refusal::Refused;
-use super::state::LiveService;
 use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
@@ -32,15 +30,13 @@ use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
 use crate::listener::{self, Inherited};
 use crate::log::Log;
-use crate::service::{LogFormat, LogLevel, Settings, Stderr, Table};
+use crate::service::{Budget, LogFormat, LogLevel, Settings, Table};
 use crate::sys::poller::{Interest, Poller};
 use crate::sys::signals::{Caught, Signals};
 use crate::sys::{memory, start};
 
 /// Events that one turn takes from the kernel.
 const EVENTS: usize = 256;
-/// Descriptors that are never given to connections: logs, control, a load, a spare.
-const RESERVE: u64 = 24;
 
 /// What a daemon is started with.
 #[derive(Debug)]
@@ -268,21 +264,12 @@ impl Daemon {
     /// Sets the limit over all services: the table's, or what descriptors allow (two for each connection, and a third where
     /// each has a stderr pipe).
     pub(super) fn set_budget(&mut self) {
-        let reserve = RESERVE.min(self.open_files / 8);
-        let floor = start::floor(self.open_files).unsigned_abs();
-        let open = self.listeners.len() as u64
-            + 2 * self.services.len() as u64
-            + u64::from(floor)
-            + reserve
-            + most_lingering(self.open_files) as u64;
-        let pipes = |live: &LiveService| live.service.process.stderr == Stderr::LogEach;
-        let each = if self.services.values().any(pipes) {
-            3
-        } else {
-            2
-        };
-        let room = u32::try_from(self.open_files.saturating_sub(open) / each).unwrap_or(u32::MAX);
-        let room = NonZeroU32::new(room).unwrap_or(NonZeroU32::MIN);
+        let budget = Budget::new(
+            self.open_files,
+            self.listeners.len(),
+            self.services.values().map(|live| live.service.as_ref()),
+        );
+        let room = NonZeroU32::new(budget.room).unwrap_or(NonZeroU32::MIN);
         let max = self
             .settings
             .max_connections
@@ -292,7 +279,7 @@ impl Daemon {
         {
             let text = format!(
                 "max_connections = {asked} needs {} descriptors, the limit is {}: {room} connections at most",
-                u64::from(asked.get()) * each + open,
+                budget.needs(asked.get().into()),
                 self.open_files
             );
             self.note(LogLevel::Warning, None, &text);

@@ -7,6 +7,7 @@
 
 mod address;
 mod admission;
+mod budget;
 mod process;
 mod settings;
 mod socket;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Local, Peer, Protocol, UnixKind, UnixName};
 pub use admission::{Admission, Hours, OverLimit, Penalty, PerSource, Rate, RefuseWith, Source};
+pub use budget::{Budget, low_descriptors, most_lingering};
 pub use process::{Cgroup, Identity, Limit, Preset, Process, Resource, Sandbox, Stderr, Stdio};
 pub use settings::{LogFormat, LogLevel, LogSelection, LogTarget, Settings};
 pub use socket::{Keepalive, SocketOptions};

@@ -19,6 +19,7 @@ pub mod signals;
 pub mod socket;
 pub mod start;
 pub mod stream;
+pub mod surroundings;
 pub mod tcp;
 pub mod udp;
 pub mod world;

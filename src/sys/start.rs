@@ -13,10 +13,11 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
-/// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below. 64, the entries of
-/// a descriptor table that are part of it; a quarter where only few descriptors are allowed.
+use crate::service::low_descriptors;
+
+/// Above this number live the descriptors that the daemon keeps; launch slots own the numbers below.
 pub fn floor(open_files: u64) -> RawFd {
-    (open_files / 4).clamp(8, 64) as RawFd & !3
+    low_descriptors(open_files) as RawFd
 }
 
 /// Raises the soft limit of open files to the hard one and returns it.

@@ -64,6 +64,8 @@ pub enum Code {
     Suspicious = 18,
     /// A `@/path/list` that cannot be taken.
     List = 19,
+    /// Something that the service needs is not on the host now.
+    World = 20,
 }
 
 impl Code {

@@ -15,6 +15,7 @@ mod reader;
 mod run;
 mod sandbox;
 mod socket;
+mod survey;
 mod suspicious;
 
 use std::cell::RefCell;
@@ -36,6 +37,7 @@ use crate::service::{
 };
 use account::Accounts;
 use reader::{Reader, unknown_word};
+use survey::Survey;
 
 /// What one load has at hand while it resolves.
 pub(super) struct Context<'a> {
@@ -151,6 +153,9 @@ pub(super) fn resolve(
             defaults = own;
         }
     }
+    if let Some(surroundings) = context.host.surroundings {
+        survey::table(context, &settings, &services, surroundings);
+    }
     (settings, services)
 }
 
@@ -242,6 +247,15 @@ fn service(
         run::rules(&reader, &service, raw.place);
         effect::warn(&reader, &service);
         suspicious::warn(&reader, &service);
+        if let Some(surroundings) = context.host.surroundings {
+            survey::service(&Survey {
+                reader: &reader,
+                service: &service,
+                places: &places,
+                name: raw.place,
+                surroundings,
+            });
+        }
     }
     let written = |key| reader.entry(key).map(|entry| entry.key);
     not_yet::check(&written, &service, &places, raw.place, |problem| {

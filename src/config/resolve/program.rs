@@ -9,7 +9,7 @@ use crate::config::values::{Problem, command, template};
 use crate::service::{Program, Template};
 
 /// Where a program without a directory is looked for.
-const PROGRAM_PATH: [&str; 6] = [
+pub(super) const PROGRAM_PATH: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
     "/usr/sbin",

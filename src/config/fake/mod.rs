@@ -1,10 +1,14 @@
 //! A host made of maps, for tests.
 
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+pub(crate) use surroundings::FakeSurroundings;
 
 use super::world::{Account, Host, Metadata, Opened, World};
 
