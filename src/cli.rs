@@ -54,6 +54,8 @@ pub enum Command {
     Serve(Serve),
     /// Read the table again, and tell what changed
     Reload(Control),
+    /// Go on as the program that is now installed, without losing a connection
+    Upgrade(Control),
     /// Show what the daemon does: every service, or one in detail
     Status(Status),
     /// Stop accepting connections of a service until `resume`

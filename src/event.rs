@@ -126,6 +126,17 @@ pub enum Event<'a> {
         /// Services that stayed.
         kept: usize,
     },
+    /// Another image of the program goes on in the place of the one before.
+    Upgraded {
+        /// The version of the one before.
+        from: &'a str,
+        /// This version.
+        to: &'a str,
+        /// For so long nobody was served.
+        away: Duration,
+        /// Connections that live on.
+        connections: u32,
+    },
     /// Lines that no sink could take.
     Lost {
         /// How many.
@@ -164,7 +175,8 @@ impl<'a> Event<'a> {
             | Event::Exit { .. }
             | Event::Fail { .. }
             | Event::Output { .. }
-            | Event::Reloaded { .. } => LogLevel::Info,
+            | Event::Reloaded { .. }
+            | Event::Upgraded { .. } => LogLevel::Info,
         }
     }
 

@@ -3,14 +3,27 @@
 //!
 //! Invariant: a record names its version first; one of another version is refused whole, never guessed at.
 
+mod order;
+mod pack;
+pub mod state;
+
 use std::io;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::service::Table;
 
-/// Version of every record that this binary writes and understands.
-const VERSION: u32 = 1;
+pub use order::{Order, READY, VARIABLE};
+pub use pack::{Packer, Unpacker};
+pub use state::State;
+
+/// The first line of every record: the version that this binary writes, and the newest that it understands. A text, so
+/// that `strings` tells it of any binary. It goes up when an older binary would misunderstand a record, not when a field is
+/// added.
+const FORMAT: &str = "oxinetd handover 1";
+
+/// The oldest version that is understood.
+const OLDEST: u32 = 1;
 
 /// The largest record that is read: a table of 4 MiB files resolves to less.
 pub const LIMIT: u64 = 256 << 20;
@@ -28,40 +41,55 @@ pub struct Loaded {
     pub embedded: bool,
 }
 
-#[derive(Serialize)]
-struct Outgoing<'a, T> {
-    version: u32,
-    record: &'a T,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
-}
-
-#[derive(Deserialize)]
-struct Incoming<T> {
-    record: T,
-}
-
 /// The bytes of a record.
 pub fn encode<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
-    Ok(serde_json::to_vec(&Outgoing {
-        version: VERSION,
-        record,
-    })?)
+    let mut bytes = format!("{FORMAT}\n").into_bytes();
+    serde_json::to_writer(&mut bytes, record)?;
+    Ok(bytes)
 }
 
 /// The record in `bytes`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    let Version { version } = serde_json::from_slice(bytes)?;
-    if version != VERSION {
-        let text = format!("a record of version {version}, where version {VERSION} is understood");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    let end = bytes
+        .iter()
+        .take(LONGEST_LINE)
+        .position(|byte| *byte == b'\n');
+    let (line, record) = end
+        .and_then(|end| bytes.split_at_checked(end))
+        .ok_or_else(|| invalid("it has no version"))?;
+    let newest = version(FORMAT.as_bytes()).unwrap_or(OLDEST);
+    match version(line) {
+        Some(version) if (OLDEST..=newest).contains(&version) => {}
+        Some(version) => {
+            return Err(invalid(&format!(
+                "it has version {version}, and versions {OLDEST} to {newest} are understood here"
+            )));
+        }
+        None => return Err(invalid("it has no version")),
     }
-    let Incoming { record } = serde_json::from_slice(bytes)?;
-    Ok(record)
+    Ok(serde_json::from_slice(record)?)
 }
+
+/// The state in `bytes`, if it makes sense.
+pub fn decode_state(bytes: &[u8]) -> io::Result<State> {
+    let state: State = decode(bytes)?;
+    state.check()?;
+    Ok(state)
+}
+
+fn version(line: &[u8]) -> Option<u32> {
+    let line = std::str::from_utf8(line).ok()?;
+    line.strip_prefix("oxinetd handover ")?.parse().ok()
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the record is not understood: {what}"),
+    )
+}
+
+const LONGEST_LINE: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -81,8 +109,15 @@ mod tests {
 
     #[test]
     fn another_version_is_refused() {
-        let error = decode::<Loaded>(br#"{"version":2,"record":{}}"#).unwrap_err();
-        assert!(error.to_string().contains("version 2"));
-        assert!(decode::<Loaded>(b"junk").is_err());
+        for (bytes, word) in [
+            (&b"oxinetd handover 2\n{}"[..], "version 2"),
+            (b"oxinetd handover 0\n{}", "version 0"),
+            (b"oxinetd handover\n{}", "no version"),
+            (b"junk", "no version"),
+        ] {
+            let error = decode::<Loaded>(bytes).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        assert!(decode::<Loaded>(b"oxinetd handover 1\njunk").is_err());
     }
 }

@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use oxinetd::cli::{Cli, Command};
-use oxinetd::commands::{act, check, convert, run, serve, status};
+use oxinetd::commands::{act, check, convert, run, serve, status, takeover};
 
 fn main() -> ExitCode {
+    if let Some(code) = takeover::obey() {
+        return ExitCode::from(code);
+    }
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
@@ -17,6 +20,7 @@ fn main() -> ExitCode {
         Command::Convert(command) => convert::run(&command),
         Command::Status(command) => status::status(&command),
         Command::Reload(control) => act::reload(&control),
+        Command::Upgrade(control) => act::upgrade(&control),
         Command::Pause(command) => act::pause(command),
         Command::Resume(command) => act::resume(command),
         Command::Drain(command) => act::drain(command),

@@ -16,6 +16,7 @@ use super::prefixes::Meaning;
 use super::rate::{ServiceRate, SourceRate};
 use super::source::{Memory, Slot, SourceKey, SourceUse, Sources};
 use super::{Arrival, Moment, Refusal, Verdict};
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::{Admission, OverLimit, Peer};
 
 /// Sources without live connections that are remembered: 8 MiB when full.
@@ -142,6 +143,29 @@ impl House {
         self.connections.max
     }
 
+    /// What a successor of this process is to know of sources.
+    pub fn pack(&self, packer: &Packer, now: Instant) -> state::Sources {
+        let now = self.nanos(now);
+        state::Sources {
+            clock: packer.at(self.books.started),
+            next_gate: self.gates.get(),
+            streams: self.books.streams.borrow().pack(now),
+            datagrams: self.books.datagrams.borrow().pack(now),
+        }
+    }
+
+    /// Remembers that again, after every gate and every ticket is there.
+    pub fn unpack(&self, record: &state::Sources) {
+        self.gates.set(record.next_gate);
+        self.books.streams.borrow_mut().unpack(&record.streams);
+        self.books.datagrams.borrow_mut().unpack(&record.datagrams);
+    }
+
+    /// The house of a process that goes on: its clock began in its predecessor.
+    pub fn going_on(record: &state::Sources, unpacker: &Unpacker) -> Self {
+        Self::new(unpacker.at(record.clock))
+    }
+
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.books.started);
         // From 1: 0 is the time of things that never happened.
@@ -263,6 +287,41 @@ impl Gate {
         self.datagram_rate.change(admission, now);
     }
 
+    /// What a successor of this process is to know of it.
+    pub fn pack(&self) -> state::Gate {
+        let (bucket, paused_until) = self.rate.pack();
+        state::Gate {
+            number: self.number,
+            bucket,
+            datagram_bucket: self.datagram_rate.pack().0,
+            paused_until,
+        }
+    }
+
+    /// Goes on from there.
+    pub fn unpack(&mut self, house: &House, record: &state::Gate, now: Instant) {
+        let now = house.nanos(now);
+        self.number = record.number;
+        self.rate.unpack((record.bucket, record.paused_until), now);
+        self.datagram_rate.unpack((record.datagram_bucket, 0), now);
+    }
+
+    /// The ticket of a connection that a predecessor of this process admitted. `None`: no gate ever made such a one.
+    pub fn readmit(&self, house: &House, source: state::SourceKey) -> Option<Ticket> {
+        let key = SourceKey::unpack(source)?;
+        Some(self.ticket(house, |sources| sources.enter(key, |_| ())))
+    }
+
+    /// Counts a connection everywhere.
+    fn ticket(&self, house: &House, enter: impl FnOnce(&mut Sources) -> Slot) -> Ticket {
+        Ticket {
+            _service: self.connections.take(),
+            _house: house.connections.take(),
+            books: Rc::clone(&house.books),
+            slot: enter(&mut house.books.streams.borrow_mut()),
+        }
+    }
+
     /// What keeps a client that waits in the kernel's queue there, if anything. An empty bucket starts the `pause`.
     pub fn wait(&mut self, house: &House, now: Instant) -> Option<Wait> {
         if self.is_full() {
@@ -340,18 +399,14 @@ impl Gate {
             return Verdict::Refuse { refusal, ban };
         }
         self.rate.take(now);
-        let slot = sources.enter(key, |memory| {
-            if !exempt {
-                self.source_rate.take(memory, now);
-            }
-        });
         drop(sources);
-        Verdict::Admit(Ticket {
-            _service: self.connections.take(),
-            _house: house.connections.take(),
-            books: Rc::clone(&house.books),
-            slot,
-        })
+        Verdict::Admit(self.ticket(house, |sources| {
+            sources.enter(key, |memory| {
+                if !exempt {
+                    self.source_rate.take(memory, now);
+                }
+            })
+        }))
     }
 
     /// Asks the rules for datagrams about one, in an account that forged senders share with nobody but each other:
@@ -466,6 +521,15 @@ impl Ticket {
     /// Connections of the same source at the same service, this one included.
     pub fn of_source(&self) -> u32 {
         self.books.streams.borrow().live(self.slot)
+    }
+
+    /// What it counts for, for a successor of this process.
+    pub fn pack(&self) -> Option<state::SourceKey> {
+        self.books
+            .streams
+            .borrow()
+            .key(self.slot)
+            .map(SourceKey::pack)
     }
 
     /// Counts for the source that `peer` is now, after [`Gate::change`] has changed how peers are grouped.

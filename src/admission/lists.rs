@@ -22,6 +22,15 @@ impl Lists {
         lists
     }
 
+    /// All of them, as a table has them.
+    pub fn all(&self) -> Vec<List> {
+        let list = |(path, sources): (&PathBuf, &Rc<[Source]>)| List {
+            path: path.clone(),
+            sources: sources.to_vec(),
+        };
+        self.0.iter().map(list).collect()
+    }
+
     /// New contents. True: they are other ones.
     pub fn replace(&mut self, list: List) -> bool {
         let sources: Rc<[Source]> = list.sources.into();

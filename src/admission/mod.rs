@@ -126,6 +126,11 @@ impl Refusal {
         }
     }
 
+    /// The refusal with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word)
+    }
+
     /// True where the source itself is at fault: only that leads to a ban.
     pub fn blames_the_source(self) -> bool {
         matches!(self, Self::Address | Self::PerSource | Self::RatePerSource)

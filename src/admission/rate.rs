@@ -11,6 +11,16 @@ use crate::service::{OverLimit, Rate};
 pub(super) struct Bucket(u64);
 
 impl Bucket {
+    /// One that is full at this time.
+    pub(super) fn full_at(time: u64) -> Self {
+        Self(time)
+    }
+
+    /// When it is full.
+    pub(super) fn time(self) -> u64 {
+        self.0
+    }
+
     /// True if nothing was ever taken.
     pub(super) fn is_unused(self) -> bool {
         self.0 == 0
@@ -143,6 +153,19 @@ impl ServiceRate {
             return self.start_pause(now);
         }
         wait
+    }
+
+    /// When the bucket is full, and when a pause ends.
+    pub(super) fn pack(&self) -> (u64, u64) {
+        (self.bucket.0, self.paused_until)
+    }
+
+    /// Goes on from there.
+    pub(super) fn unpack(&mut self, (full, paused_until): (u64, u64), now: u64) {
+        if let Some(meter) = self.meter {
+            self.bucket = meter.adopt(Bucket(full), now);
+        }
+        self.paused_until = paused_until.min(now.saturating_add(self.pause));
     }
 
     /// True if [`Self::wait`] would say 0. Starts nothing.

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::rate::Bucket;
+use crate::handover::state;
 use crate::service::Peer;
 
 /// A source of one service: a peer without what `source_prefix` leaves out.
@@ -52,6 +53,26 @@ impl SourceKey {
             length,
             bits,
         }
+    }
+}
+
+impl SourceKey {
+    /// For a successor of this process.
+    pub(super) fn pack(self) -> state::SourceKey {
+        let (high, low) = ((self.bits >> 64) as u64, self.bits as u64);
+        state::SourceKey(self.gate, self.family as u8, self.length, high, low)
+    }
+
+    /// From its predecessor; `None`: there is no such source.
+    pub(super) fn unpack(record: state::SourceKey) -> Option<Self> {
+        let state::SourceKey(gate, family, length, high, low) = record;
+        let families = [Family::V4, Family::V6, Family::Unix, Family::Vsock];
+        Some(Self {
+            gate,
+            family: families.into_iter().find(|one| *one as u8 == family)?,
+            length: Some(length).filter(|length| *length <= 128)?,
+            bits: u128::from(high) << 64 | u128::from(low),
+        })
     }
 }
 
@@ -101,6 +122,37 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// True if nothing of it matters any more.
+    fn is_over(&self, now: u64) -> bool {
+        let full = |bucket: Bucket| bucket.time() <= now;
+        self.refused == 0 && self.bans == 0 && full(self.starts) && full(self.strikes)
+    }
+
+    fn pack(&self, key: SourceKey) -> state::Memory {
+        state::Memory(
+            key.pack(),
+            self.refused,
+            self.starts.time(),
+            self.strikes.time(),
+            self.banned_at,
+            self.banned_until,
+            self.bans,
+        )
+    }
+
+    fn unpack(&mut self, record: &state::Memory) {
+        let state::Memory(_, refused, starts, strikes, banned_at, banned_until, bans) = *record;
+        *self = Self {
+            live: self.live,
+            refused,
+            starts: Bucket::full_at(starts),
+            strikes: Bucket::full_at(strikes),
+            banned_at,
+            banned_until,
+            bans: bans.min(63),
+        };
+    }
+
     /// True if forgetting it changes nothing.
     fn is_empty(&self) -> bool {
         self.live == 0 && self.starts.is_unused() && self.strikes.is_unused() && self.bans == 0
@@ -199,6 +251,11 @@ impl Sources {
         self.entry(slot.0).map_or(0, |entry| entry.memory.live)
     }
 
+    /// The source in `slot`.
+    pub(super) fn key(&self, slot: Slot) -> Option<SourceKey> {
+        self.entry(slot.0).map(|entry| entry.key)
+    }
+
     /// Lets a rule remember something of a source.
     pub(super) fn change<T>(
         &mut self,
@@ -225,6 +282,29 @@ impl Sources {
         for entry in &mut self.entries {
             if entry.key.gate == gate {
                 rule(&mut entry.memory);
+            }
+        }
+    }
+
+    /// What is remembered, but for what counts live connections, and for what is over by `now`. Those that were idle for
+    /// longest come first.
+    pub(super) fn pack(&self, now: u64) -> Vec<state::Memory> {
+        let queued = [self.idle, self.banned].into_iter().flat_map(|queue| {
+            std::iter::successors(self.linked(queue.oldest), |entry| self.linked(entry.newer))
+        });
+        let lively = self.entries.iter().filter(|entry| entry.memory.live > 0);
+        queued
+            .chain(lively)
+            .filter(|entry| !entry.memory.is_over(now))
+            .map(|entry| entry.memory.pack(entry.key))
+            .collect()
+    }
+
+    /// Remembers it again. Live connections have been counted before.
+    pub(super) fn unpack(&mut self, records: &[state::Memory]) {
+        for record in records {
+            if let Some(key) = SourceKey::unpack(record.0) {
+                self.change(key, |memory| memory.unpack(record));
             }
         }
     }
@@ -387,6 +467,11 @@ impl Sources {
         if let Some(entry) = newer.checked_sub(1).and_then(|slot| self.entry_mut(slot)) {
             entry.older = older;
         }
+    }
+
+    /// The entry behind a link.
+    fn linked(&self, link: u32) -> Option<&Entry> {
+        self.entry(link.checked_sub(1)?)
     }
 
     fn entry(&self, slot: u32) -> Option<&Entry> {

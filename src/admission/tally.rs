@@ -6,9 +6,10 @@
 use std::time::{Duration, Instant};
 
 use super::Refusal;
+use crate::handover::{Packer, Unpacker, state};
 
 /// Refusals of one rule that are told in full in a minute. Above what fail2ban needs of one host (5).
-const IN_FULL: u32 = 20;
+const IN_FULL: u64 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 const RULES: usize = Refusal::ALL.len();
 
@@ -24,9 +25,32 @@ impl Tally {
         }
     }
 
+    fn of(&self, refusal: Refusal) -> u64 {
+        self.0.get(refusal as usize).copied().unwrap_or(0)
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
+    }
+
+    /// Counts that were kept by word, of an image of the program that may have had other rules.
+    pub fn from_words(words: &[(String, u64)]) -> Self {
+        let mut tally = Self::default();
+        for (word, count) in words {
+            if let Some(refusal) = Refusal::from_word(word)
+                && let Some(place) = tally.0.get_mut(refusal as usize)
+            {
+                *place = *count;
+            }
+        }
+        tally
+    }
+
+    /// The same counts, by word.
+    pub fn words(&self) -> Vec<(String, u64)> {
+        let word = |(refusal, count): (Refusal, u64)| (refusal.word().to_owned(), count);
+        self.counts().map(word).collect()
     }
 
     /// The rules that refused anybody, with their counts.
@@ -40,7 +64,7 @@ impl Tally {
 #[derive(Clone, Debug, Default)]
 pub struct RefusalLog {
     minute: Option<Instant>,
-    told: [u32; RULES],
+    told: Tally,
     held_back: Tally,
 }
 
@@ -51,14 +75,12 @@ impl RefusalLog {
         let minute = match self.minute {
             Some(minute) if now < minute + MINUTE || self.held_back.total() > 0 => minute,
             _ => {
-                self.told = [0; RULES];
+                self.told = Tally::default();
                 *self.minute.insert(now)
             }
         };
-        if let Some(told) = self.told.get_mut(refusal as usize)
-            && *told < IN_FULL
-        {
-            *told += 1;
+        if self.told.of(refusal) < IN_FULL {
+            self.told.add(refusal);
             return Ok(true);
         }
         let first = self.held_back.total() == 0;
@@ -68,6 +90,30 @@ impl RefusalLog {
         } else {
             Ok(false)
         }
+    }
+
+    /// What a successor of this process is to know.
+    pub fn pack(&self, packer: &Packer) -> state::RefusalLog {
+        state::RefusalLog {
+            minute: self.minute.map(|minute| packer.at(minute)),
+            told: self.told.words(),
+            held_back: self.held_back.words(),
+        }
+    }
+
+    /// The same, from such a record.
+    pub fn unpack(record: &state::RefusalLog, unpacker: &Unpacker) -> Self {
+        Self {
+            minute: record.minute.map(|minute| unpacker.at(minute)),
+            told: Tally::from_words(&record.told),
+            held_back: Tally::from_words(&record.held_back),
+        }
+    }
+
+    /// When the number of what is held back is due.
+    pub fn due(&self) -> Option<Instant> {
+        let minute = self.minute.filter(|_| self.held_back.total() > 0);
+        minute.map(|minute| minute + MINUTE)
     }
 
     /// The end of the minute: what was held back in it.

@@ -15,6 +15,11 @@ pub fn reload(control: &Control) -> u8 {
     act(control, &Request::Reload)
 }
 
+/// `oxinetd upgrade`: waits for the end, and tells which program serves now.
+pub fn upgrade(control: &Control) -> u8 {
+    act(control, &Request::Upgrade)
+}
+
 /// `oxinetd pause NAME`.
 pub fn pause(command: Named) -> u8 {
     act(&command.control, &Request::Pause(command.name))

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod takeover;
 
 use std::io::Write;
 

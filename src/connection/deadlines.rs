@@ -27,6 +27,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Timeout,
+        Self::Idle,
+        Self::FirstByte,
+        Self::Gone,
+        Self::Killed,
+        Self::Drained,
+        Self::Shutdown,
+    ];
+
+    /// The reason with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word)
+    }
+
     /// The word.
     pub fn word(self) -> &'static str {
         match self {
@@ -83,6 +98,21 @@ impl Clock {
             received: 0,
             acked: 0,
         }
+    }
+
+    /// One that goes on in another process: when the connection began, and [`Clock::activity`].
+    pub fn resume(started: Instant, (active, received, acked): (Instant, u64, u64)) -> Self {
+        Self {
+            started,
+            active,
+            received,
+            acked,
+        }
+    }
+
+    /// The last activity that was seen, and the counts of bytes by then.
+    pub fn activity(&self) -> (Instant, u64, u64) {
+        (self.active, self.received, self.acked)
     }
 
     /// The first look; `None` when the service has no deadline.

@@ -39,6 +39,16 @@ impl Linger {
         }
     }
 
+    /// One that goes on in another process.
+    pub fn resume(until: Instant, left: u64) -> Self {
+        Self { until, left }
+    }
+
+    /// How many bytes may still be discarded.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     /// When it is over in any case.
     pub fn until(&self) -> Instant {
         self.until

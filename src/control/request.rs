@@ -12,6 +12,8 @@ pub enum Request {
     Status(Option<String>),
     /// `reload`.
     Reload,
+    /// `upgrade`: go on as the program that is now where this one was started from.
+    Upgrade,
     /// `pause NAME`: stop accepting until `resume`.
     Pause(String),
     /// `resume NAME`: accept again, whatever stopped it.
@@ -48,6 +50,7 @@ impl Request {
         match verb {
             "status" => Ok(Self::Status(argument)),
             "reload" if argument.is_none() => Ok(Self::Reload),
+            "upgrade" if argument.is_none() => Ok(Self::Upgrade),
             "pause" => needed("a service").map(Self::Pause),
             "resume" => needed("a service").map(Self::Resume),
             "drain" => needed("a service").map(Self::Drain),
@@ -71,6 +74,7 @@ impl Request {
             Self::Status(None) => "status\n".to_owned(),
             Self::Status(Some(name)) => format!("status {name}\n"),
             Self::Reload => "reload\n".to_owned(),
+            Self::Upgrade => "upgrade\n".to_owned(),
             Self::Pause(name) => format!("pause {name}\n"),
             Self::Resume(name) => format!("resume {name}\n"),
             Self::Drain(name) => format!("drain {name}\n"),
@@ -114,6 +118,7 @@ mod tests {
             Request::Status(None),
             Request::Status(Some(name())),
             Request::Reload,
+            Request::Upgrade,
             Request::Pause(name()),
             Request::Resume(name()),
             Request::Drain(name()),

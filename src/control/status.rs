@@ -22,6 +22,9 @@ pub struct Daemon {
     pub pid: u32,
     /// Seconds since the start.
     pub up: u64,
+    /// Seconds since this image of the program began to serve; less than `up` after an upgrade.
+    #[serde(default)]
+    pub image_up: u64,
     /// Main file first; empty for the embedded table.
     pub files: Vec<String>,
     /// When they were read: seconds since 1970.

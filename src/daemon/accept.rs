@@ -14,6 +14,8 @@ use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::{Arrival, Moment, Verdict, Wait};
 use crate::event::Event;
+use crate::handover::state::Stamp;
+use crate::handover::{Packer, Unpacker};
 use crate::launch::{Connection, LaunchError};
 use crate::listener::Accepted;
 use crate::service::Peer;
@@ -52,7 +54,10 @@ impl Daemon {
                 return;
             };
             let service = listener.service;
-            if self.phase != Phase::Serving || listener.state != ListenerState::Polling {
+            if self.leaving
+                || self.phase != Phase::Serving
+                || listener.state != ListenerState::Polling
+            {
                 return;
             }
             // Who is held has been admitted, and may be the very one that fills the service.
@@ -164,6 +169,22 @@ impl Daemon {
             waiting.append(&mut live.waiting);
             live.waiting = waiting;
         }
+    }
+
+    /// The predecessor had run out of something.
+    pub(super) fn unpack_exhausted(
+        &mut self,
+        (told, last): (Option<Stamp>, Option<Stamp>),
+        unpacker: &Unpacker,
+        now: Instant,
+    ) {
+        let at = |at: Option<Stamp>| at.map(|at| unpacker.at(at));
+        self.exhausted = Some(Exhausted {
+            told: at(told),
+            last: at(last),
+            retrying: false,
+        });
+        self.timers.set(now + CALM, Timer::Calm);
     }
 
     /// Polls the listeners that wait for the daemon again.
@@ -457,6 +478,14 @@ impl Daemon {
         } else {
             self.timers.set(last + CALM, Timer::Calm);
         }
+    }
+}
+
+impl Exhausted {
+    /// When it was told, and when it was met last.
+    pub(super) fn pack(&self, packer: &Packer) -> (Option<Stamp>, Option<Stamp>) {
+        let at = |at: Option<Instant>| at.map(|at| packer.at(at));
+        (at(self.told), at(self.last))
     }
 }
 

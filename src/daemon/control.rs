@@ -4,6 +4,7 @@
 //! is taken, who says nothing is closed first when room is needed, and everybody is closed at the deadline. Who may ask
 //! is judged by the credentials that the kernel took at connect, whatever the mode of the path has become.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, Instant};
@@ -13,17 +14,20 @@ use slotmap::SlotMap;
 use super::token::{ControlKey, Token};
 use super::{Daemon, Timer};
 use crate::control::{Answer, LONGEST, Request};
+use crate::handover::state::{self, Awaited};
+use crate::handover::{Packer, Unpacker};
 use crate::listener::{self, Accepted, Socket};
 use crate::service::{Address, LogLevel, Peer, SocketOptions, UnixKind, UnixName};
+use crate::sys::heirloom::Kind;
 use crate::sys::poller::Interest;
 use crate::sys::{socket, start, stream};
 
 /// Clients at once.
 const CLIENTS: usize = 32;
-/// A client is closed after this time, whatever it waits for but a reload.
+/// A client is closed after this time, whatever it waits for but a reload or an upgrade.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The same for one that waits for a reload.
-const RELOAD_DEADLINE: Duration = Duration::from_secs(40);
+/// The same for one that waits for these.
+const LONG_DEADLINE: Duration = Duration::from_secs(40);
 
 /// What the command line says of the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +59,79 @@ struct Client {
     sent: usize,
     since: Instant,
     deadline: Instant,
-    waits_for_reload: bool,
+    waits_for: Option<Awaited>,
+}
+
+impl Control {
+    /// What a successor of this process is to know of it.
+    pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<state::Control> {
+        let socket = self.socket.as_ref();
+        let socket = socket.map(|socket| socket.pack(packer)).transpose()?;
+        let clients = self.clients.values().map(|client| client.pack(packer));
+        let clients = clients.collect::<io::Result<_>>()?;
+        Ok(state::Control { socket, clients })
+    }
+}
+
+impl Client {
+    fn pack(&self, packer: &mut Packer) -> io::Result<state::ControlClient> {
+        let rest = |answer: &Vec<u8>| answer.get(self.sent..).unwrap_or(&[]).to_vec();
+        Ok(state::ControlClient {
+            fd: packer.fd(self.fd.as_fd())?,
+            may_change: self.may_change,
+            may_read: self.may_read,
+            request: self.request.clone(),
+            answer: self.answer.as_ref().map(rest),
+            since: packer.at(self.since),
+            deadline: packer.at(self.deadline),
+            waits_for: self.waits_for,
+        })
+    }
 }
 
 impl Daemon {
+    /// Takes it over from the predecessor. Returns the clients that wait, and what for.
+    pub(super) fn unpack_control(
+        &mut self,
+        record: state::Control,
+        unpacker: &mut Unpacker,
+    ) -> io::Result<Vec<(ControlKey, Awaited)>> {
+        if let Some(socket) = &record.socket {
+            let socket = self
+                .control
+                .socket
+                .insert(Socket::unpack(socket, unpacker)?);
+            let token = Token::Control.bits();
+            self.poller.add(socket.as_fd(), Interest::Readable, token)?;
+        }
+        let mut waiting = Vec::new();
+        for client in record.clients {
+            let deadline = unpacker.at(client.deadline);
+            let interest = match client.answer {
+                Some(_) => Interest::Writable,
+                None => Interest::Readable,
+            };
+            let key = self.control.clients.insert(Client {
+                fd: unpacker.fd(&client.fd, Kind::Socket)?,
+                may_change: client.may_change,
+                may_read: client.may_read,
+                request: client.request,
+                answer: client.answer,
+                sent: 0,
+                since: unpacker.at(client.since),
+                deadline,
+                waits_for: client.waits_for,
+            });
+            self.timers.set(deadline, Timer::Control(key));
+            waiting.extend(client.waits_for.map(|what| (key, what)));
+            let token = Token::ControlClient(key).bits();
+            if let Some(client) = self.control.clients.get(key) {
+                self.poller.add(client.fd.as_fd(), interest, token)?;
+            }
+        }
+        Ok(waiting)
+    }
+
     /// Opens the socket that the settings name, and closes one that they no longer name.
     pub(super) fn open_control(&mut self) {
         let name = match &self.overrides.control {
@@ -126,7 +199,7 @@ impl Daemon {
                 .control
                 .clients
                 .iter()
-                .filter(|(_, client)| client.answer.is_none() && !client.waits_for_reload);
+                .filter(|(_, client)| client.answer.is_none() && client.waits_for.is_none());
             let oldest = silent
                 .min_by_key(|(_, client)| client.since)
                 .map(|(key, _)| key);
@@ -146,7 +219,7 @@ impl Daemon {
             sent: 0,
             since: now,
             deadline,
-            waits_for_reload: false,
+            waits_for: None,
         });
         self.timers.set(deadline, Timer::Control(key));
         let Some(client) = self.control.clients.get(key) else {
@@ -215,11 +288,11 @@ impl Daemon {
         }
     }
 
-    /// Remembers that a client waits for the end of a reload.
-    pub(super) fn wait_for_reload(&mut self, key: ControlKey, now: Instant) {
+    /// Remembers that a client waits for the end of a reload or an upgrade.
+    pub(super) fn wait_for(&mut self, key: ControlKey, what: Awaited, now: Instant) {
         if let Some(client) = self.control.clients.get_mut(key) {
-            client.waits_for_reload = true;
-            client.deadline = now + RELOAD_DEADLINE;
+            client.waits_for = Some(what);
+            client.deadline = now + LONG_DEADLINE;
             self.timers.set(client.deadline, Timer::Control(key));
         }
     }
@@ -232,7 +305,7 @@ impl Daemon {
         let mut bytes = serde_json::to_vec(answer).unwrap_or_default();
         bytes.push(b'\n');
         client.answer = Some(bytes);
-        client.waits_for_reload = false;
+        client.waits_for = None;
         self.send_answer(key);
     }
 

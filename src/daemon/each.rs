@@ -12,7 +12,9 @@ use super::lines::Lines;
 use super::output::{Drained, REST, drain, owner, tell_line};
 use super::token::{EachKey, ServiceKey, Token};
 use super::{Daemon, Timer};
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::Stderr;
+use crate::sys::heirloom::Kind;
 use crate::sys::pipe;
 use crate::sys::poller::Interest;
 
@@ -32,7 +34,60 @@ pub(super) struct Each {
     over: Option<Instant>,
 }
 
+impl Each {
+    /// What a successor of this process is to know of it; `service` is the index of its service.
+    pub(super) fn pack(
+        &self,
+        packer: &mut Packer,
+        service: impl Fn(ServiceKey) -> Option<usize>,
+    ) -> io::Result<Option<state::Each>> {
+        let Some(service) = service(self.service) else {
+            return Ok(None);
+        };
+        Ok(Some(state::Each {
+            reader: packer.fd(self.reader.as_fd())?,
+            lines: self.lines.pack(),
+            service,
+            id: self.id.as_str().to_owned(),
+            over: self.over.map(|over| packer.at(over)),
+        }))
+    }
+}
+
 impl Daemon {
+    /// Takes one over from the predecessor.
+    pub(super) fn unpack_each(
+        &mut self,
+        record: state::Each,
+        service: ServiceKey,
+        unpacker: &mut Unpacker,
+    ) -> io::Result<EachKey> {
+        let over = record.over.map(|over| unpacker.at(over));
+        let key = self.each.insert(Each {
+            reader: pipe::Reader::inherited(unpacker.fd(&record.reader, Kind::Pipe)?),
+            lines: Lines::unpack(record.lines),
+            service,
+            id: ConnectionId::from_text(&record.id),
+            resting: None,
+            over,
+        });
+        if let Some(over) = over {
+            self.timers.set(over, Timer::EachOver(key));
+        }
+        self.poll_each(key)?;
+        Ok(key)
+    }
+
+    fn poll_each(&self, key: EachKey) -> io::Result<()> {
+        let token = Token::Each(key).bits();
+        match self.each.get(key) {
+            Some(each) => self
+                .poller
+                .add(each.reader.as_fd(), Interest::Readable, token),
+            None => Ok(()),
+        }
+    }
+
     /// Opens the pipe of a connection, if its service has one for each. The writing end is for the launch only.
     pub(super) fn open_each(
         &mut self,
@@ -54,13 +109,7 @@ impl Daemon {
             resting: None,
             over: None,
         });
-        if let Some(each) = self.each.get(key)
-            && let Err(error) = self.poller.add(
-                each.reader.as_fd(),
-                Interest::Readable,
-                Token::Each(key).bits(),
-            )
-        {
+        if let Err(error) = self.poll_each(key) {
             self.each.remove(key);
             return Err(error);
         }

@@ -13,6 +13,7 @@ use super::state::{Child, Launch};
 use super::token::ChildKey;
 use super::{Daemon, Timer};
 use crate::connection::{self, Reason};
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::LogLevel;
 use crate::sys::family::{self, Process};
 use crate::sys::process::{self, Kill};
@@ -30,7 +31,36 @@ pub(super) struct Remains {
     kill_at: Instant,
 }
 
+impl Remains {
+    /// What a successor of this process is to know of it.
+    pub(super) fn pack(&self, packer: &Packer) -> state::Remains {
+        state::Remains {
+            pid: self.pid,
+            id: self.id.as_str().to_owned(),
+            leaf: self.leaf,
+            kill_at: packer.at(self.kill_at),
+        }
+    }
+}
+
 impl Daemon {
+    /// Takes one over from the predecessor.
+    pub(super) fn take_remains(
+        &mut self,
+        record: &state::Remains,
+        pidfd: OwnedFd,
+        unpacker: &Unpacker,
+    ) {
+        self.remains.push(Remains {
+            pid: record.pid,
+            pidfd,
+            id: ConnectionId::from_text(&record.id),
+            leaf: record.leaf,
+            kill_at: unpacker.at(record.kill_at),
+        });
+        self.trees_due = true;
+    }
+
     /// Ends a connection. The first reason stands. TERM goes to the process group; KILL, at once or after
     /// `stop_timeout`, to everything that descends from the program.
     pub(super) fn end(&mut self, key: ChildKey, reason: Reason, kill: Kill, now: Instant) {
@@ -146,6 +176,7 @@ impl Daemon {
                 .loading
                 .as_ref()
                 .is_some_and(|loading| loading.pid() == pid)
+            || self.rehearsal_pid() == Some(pid)
     }
 
     /// Whatever is left of dead leaders' trees has had its time.
@@ -205,6 +236,7 @@ impl Daemon {
             .map(|child| child.pid)
             .chain(self.remains.iter().map(|one| one.pid))
             .chain(self.loading.as_ref().map(super::reload::Loading::pid))
+            .chain(self.rehearsal_pid())
             .collect();
         known.sort_unstable();
         children

@@ -13,6 +13,16 @@ pub(super) struct ConnectionId {
 }
 
 impl ConnectionId {
+    /// The id with this text; what is too long is cut.
+    pub(super) fn from_text(text: &str) -> Self {
+        let mut id = Self {
+            text: [0; ROOM],
+            length: 0,
+        };
+        text.bytes().for_each(|byte| id.push(byte));
+        id
+    }
+
     /// The id as the log has it.
     pub(super) fn as_str(&self) -> &str {
         self.text
@@ -69,6 +79,19 @@ impl ConnectionIds {
         start.push_number(tenths % 36_u64.pow(6), 6);
         start.push(b'-');
         Self { start, count: 0 }
+    }
+
+    /// The first part of all ids, and how many there were.
+    pub(super) fn pack(&self) -> (String, u64) {
+        (self.start.as_str().to_owned(), self.count)
+    }
+
+    /// Goes on counting.
+    pub(super) fn unpack((start, count): &(String, u64)) -> Self {
+        Self {
+            start: ConnectionId::from_text(start),
+            count: *count,
+        }
     }
 
     /// The next one.

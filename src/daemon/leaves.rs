@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::id::ConnectionId;
 use super::token::ServiceKey;
 use super::{Daemon, Timer};
+use crate::handover::state;
 use crate::launch::LaunchError;
 use crate::sandbox::cgroup::{self, Tree};
 use crate::service::{Cgroup, OnDisconnect, Service, Table};
@@ -71,6 +72,40 @@ impl Leaves {
             self.controllers = wanted;
         }
         Ok(())
+    }
+
+    /// What a successor of this process is to know of them.
+    pub(super) fn pack(&self) -> state::Leaves {
+        let text = |id: &ConnectionId| id.as_str().to_owned();
+        state::Leaves {
+            base: self.tree.as_ref().map(|tree| tree.base().to_owned()),
+            controllers: self
+                .controllers
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
+            refused: self.refused,
+            stale: self.stale.iter().map(text).collect(),
+        }
+    }
+
+    /// Goes on with the tree of the predecessor.
+    pub(super) fn unpack(record: state::Leaves) -> Self {
+        Self {
+            tree: record.base.and_then(Tree::going_on),
+            controllers: cgroup::known(&record.controllers),
+            refused: record.refused,
+            stale: record
+                .stale
+                .iter()
+                .map(|id| ConnectionId::from_text(id))
+                .collect(),
+        }
+    }
+
+    /// True when groups wait for the end of their last process.
+    pub(super) fn are_stale(&self) -> bool {
+        !self.stale.is_empty()
     }
 
     /// The group of a new connection, if its service wants one.

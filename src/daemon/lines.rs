@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::handover::state::{self, Stamp};
+use crate::handover::{Packer, Unpacker};
+
 /// The longest line that is told whole.
 const LINE: usize = 1024;
 /// Lines of one service told in a second.
@@ -20,6 +23,24 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// What was read of a line, for a successor of this process.
+    pub(super) fn pack(&self) -> state::Lines {
+        state::Lines {
+            line: self.line.clone(),
+            cut: self.cut,
+        }
+    }
+
+    /// Goes on with it.
+    pub(super) fn unpack(record: state::Lines) -> Self {
+        let mut line = record.line;
+        line.truncate(LINE);
+        Self {
+            line,
+            cut: record.cut,
+        }
+    }
+
     /// Cuts `bytes` into lines and passes each to `tell`.
     pub(super) fn take(&mut self, bytes: &[u8], mut tell: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -81,6 +102,28 @@ pub(super) enum May {
 }
 
 impl Pace {
+    /// The second, and the lines told and left out in it.
+    pub(super) fn pack(&self, packer: &Packer) -> (Option<Stamp>, u32, u64) {
+        let second = self.second.map(|second| packer.at(second));
+        (second, self.told, self.dropped)
+    }
+
+    /// Goes on there.
+    pub(super) fn unpack(record: (Option<Stamp>, u32, u64), unpacker: &Unpacker) -> Self {
+        let (second, told, dropped) = record;
+        Self {
+            second: second.map(|second| unpacker.at(second)),
+            told,
+            dropped,
+        }
+    }
+
+    /// When the count of lines that were left out is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let second = self.second.filter(|_| self.dropped > 0);
+        second.map(|second| second + SECOND)
+    }
+
     /// May a line be told now?
     pub(super) fn line(&mut self, now: Instant) -> May {
         let over = |start| now.saturating_duration_since(start) >= SECOND;

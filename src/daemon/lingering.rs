@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::token::{LingerKey, Token};
 use super::{Daemon, Timer};
 use crate::connection::{AtExit, Linger, at_exit};
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::{Run, Service, most_lingering};
+use crate::sys::heirloom::Kind;
 use crate::sys::poller::Interest;
 use crate::sys::{socket, tcp};
 
@@ -18,7 +20,30 @@ pub(super) struct Lingering {
     linger: Linger,
 }
 
+impl Lingering {
+    /// What a successor of this process is to know of it.
+    pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<state::Lingering> {
+        Ok(state::Lingering {
+            connection: packer.fd(self.connection.as_fd())?,
+            until: packer.at(self.linger.until()),
+            left: self.linger.left(),
+        })
+    }
+}
+
 impl Daemon {
+    /// Takes one over from the predecessor.
+    pub(super) fn unpack_lingering(
+        &mut self,
+        record: &state::Lingering,
+        unpacker: &mut Unpacker,
+    ) -> io::Result<()> {
+        let connection = unpacker.fd(&record.connection, Kind::Socket)?;
+        let linger = Linger::resume(unpacker.at(record.until), record.left);
+        self.linger(Lingering { connection, linger });
+        Ok(())
+    }
+
     /// The program of this connection has ended. The descriptor is out of epoll.
     pub(super) fn close_connection(
         &mut self,
@@ -44,8 +69,13 @@ impl Daemon {
         };
         socket::shut_down_writing(fd);
         let linger = Linger::new(now, time, unread, service.deadlines.linger_max);
-        let key = self.lingering.insert(Lingering { connection, linger });
-        self.timers.set(linger.until(), Timer::Linger(key));
+        self.linger(Lingering { connection, linger });
+    }
+
+    fn linger(&mut self, lingering: Lingering) {
+        let until = lingering.linger.until();
+        let key = self.lingering.insert(lingering);
+        self.timers.set(until, Timer::Linger(key));
         self.on_lingering(key);
         if let Some(lingering) = self.lingering.get(key)
             && self

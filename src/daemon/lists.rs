@@ -140,6 +140,15 @@ impl Daemon {
         }
     }
 
+    /// Gives up a reading; all of them are read again after the exec that comes next, or at the next look.
+    pub(super) fn give_up_lists(&mut self) {
+        if let Some(Reading { child, .. }) = self.lists.reading.take() {
+            self.poller.remove(&child);
+            child.abandon();
+            self.lists.looks.clear();
+        }
+    }
+
     fn give_up_reading(&mut self) {
         if let Some(Reading { child, .. }) = self.lists.reading.take() {
             self.poller.remove(&child);

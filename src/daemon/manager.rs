@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::token::ListenerKey;
 use super::{Daemon, Phase, Timer};
+use crate::handover::state;
 use crate::sys::manager;
 
 /// How soon a busy manager is asked again.
@@ -85,6 +86,19 @@ impl Manager {
         self.link.as_ref().map(|link| link.socket.as_raw_fd())
     }
 
+    /// What it has not taken yet, for a successor of this process.
+    pub(super) fn pack(&self) -> state::Manager {
+        let waiting = || self.link.iter().flat_map(|link| &link.waiting);
+        let text = |message: &Message| match message {
+            Message::Text(text) => Some(text.clone()),
+            Message::Store(_) => None,
+        };
+        state::Manager {
+            texts: waiting().filter_map(text).collect(),
+            store: waiting().any(|message| matches!(message, Message::Store(_))),
+        }
+    }
+
     /// How often it is told something: signs of life twice as often as it wants them.
     fn period(&self) -> Option<Duration> {
         let link = self.link.as_ref()?;
@@ -106,6 +120,17 @@ impl Daemon {
             self.forget_stored(name);
         }
         self.timers.set(now + period, Timer::Manager);
+    }
+
+    /// The predecessor was not told everything that it had to tell.
+    pub(super) fn unpack_manager(&mut self, record: state::Manager) {
+        for text in record.texts {
+            self.queue_for_manager(Message::Text(text));
+        }
+        let keys = record.store.then(|| self.listeners.keys());
+        for key in keys.into_iter().flatten().collect::<Vec<_>>() {
+            self.store_listener(key);
+        }
     }
 
     /// A sign of life, and a new line of state if there is one.

@@ -30,11 +30,13 @@ mod state;
 mod status;
 mod timers;
 mod token;
+mod upgrade;
 mod verbs;
 mod watch;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -60,11 +62,13 @@ use state::{Child, Listener, LiveService};
 use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
+use upgrade::Upgrade;
 
 pub use control::ControlSocket;
 pub use loading::Source;
 pub use manager::Manager;
 pub use start::{Outcome, Overrides, Start};
+pub use upgrade::{Program, rehearse, take_over};
 
 /// The daemon.
 pub struct Daemon {
@@ -103,6 +107,10 @@ pub struct Daemon {
     waiting: Vec<ListenerKey>,
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
+    program: Program,
+    upgrade: Option<Upgrade>,
+    /// Nobody is accepted: the exec is next.
+    leaving: bool,
     control: Control,
     manager: Manager,
     /// What the command line says of the control socket, which the table cannot change.
@@ -118,6 +126,10 @@ pub struct Daemon {
     /// When the last one was.
     orphans_swept: Option<Instant>,
     started: Instant,
+    /// When this image of the program began to serve.
+    image_started: Instant,
+    /// Removed at the end.
+    pid_file: Option<PathBuf>,
     open_files: u64,
     settled: Vec<Settled>,
 }
@@ -143,14 +155,24 @@ enum Phase {
 }
 
 impl Daemon {
+    /// Serves until it is told to end, and leaves nothing behind.
+    fn serve(&mut self) -> io::Result<()> {
+        self.run()?;
+        if let Some(path) = &self.pid_file {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+
     /// Serves until it is told to end.
-    pub fn run(&mut self) -> io::Result<()> {
+    fn run(&mut self) -> io::Result<()> {
         let mut wanted = self.log.flush(Instant::now());
         while !self.is_done() {
             let ready = self.poller.wait(self.timeout(wanted))?;
             let began = Instant::now();
             self.turn(ready, began);
             self.longest_turn = self.longest_turn.max(began.elapsed());
+            self.settle_upgrade(began);
             wanted = self.log.flush(Instant::now());
         }
         self.tell_end();
@@ -178,6 +200,7 @@ impl Daemon {
                 Some(Token::Listener(key)) => self.on_listener(key, now),
                 Some(Token::Signals) => self.on_signals(now),
                 Some(Token::Loading) => self.on_loaded(now),
+                Some(Token::Rehearsal) => self.on_rehearsed(now),
                 Some(Token::Output(key)) => self.on_output(key, now),
                 Some(Token::Connection(key)) => self.on_hang_up(key, now),
                 Some(Token::Linger(key)) => self.on_lingering(key),
@@ -199,6 +222,7 @@ impl Daemon {
             Timer::Bind(key) => self.on_bind_again(key, now),
             Timer::Shutdown => self.kill_all(now),
             Timer::Loading => self.on_load_overdue(now),
+            Timer::Rehearsal => self.on_rehearsal_overdue(now),
             Timer::Control(key) => self.on_control_deadline(key, now),
             Timer::Queue(key) => self.on_queue_look(key, now),
             Timer::Refusals(key) => self.on_refusals_due(key),

@@ -13,8 +13,10 @@ use super::state::{Child, LiveService};
 use super::token::{ServiceKey, Token};
 use super::{Daemon, Timer};
 use crate::event::Event;
+use crate::handover::{Packer, Unpacker, state};
 use crate::log::Log;
 use crate::service::{LogLevel, Service, Stderr};
+use crate::sys::heirloom::Kind;
 use crate::sys::pipe;
 use crate::sys::poller::Interest;
 
@@ -34,9 +36,35 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// The end that is read.
+    pub(super) fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
     /// The end for fd 2 of a program.
     pub(super) fn writer(&self) -> BorrowedFd<'_> {
         self.writer.as_fd()
+    }
+}
+
+impl Output {
+    /// What a successor of this process is to know of it.
+    pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<state::Output> {
+        Ok(state::Output {
+            reader: packer.fd(self.reader.as_fd())?,
+            writer: packer.fd(self.writer.as_fd())?,
+            lines: self.lines.pack(),
+        })
+    }
+
+    /// The same, from the predecessor.
+    pub(super) fn unpack(record: state::Output, unpacker: &mut Unpacker) -> io::Result<Self> {
+        Ok(Self {
+            reader: pipe::Reader::inherited(unpacker.fd(&record.reader, Kind::Pipe)?),
+            writer: unpacker.fd(&record.writer, Kind::Pipe)?,
+            lines: Lines::unpack(record.lines),
+            resting: false,
+        })
     }
 }
 
@@ -94,25 +122,29 @@ pub(super) fn tell_line(
 impl Daemon {
     /// Opens the pipe of a service whose programs' stderr goes to the log, at its first launch.
     pub(super) fn open_output(&mut self, key: ServiceKey) -> io::Result<()> {
-        let Some(live) = self.services.get_mut(key) else {
+        let Some(live) = self.services.get(key) else {
             return Ok(());
         };
         if live.output.is_some() || live.service.process.stderr != Stderr::Log {
             return Ok(());
         }
         let (reader, writer) = pipe::open(owner(&live.service))?;
-        self.poller.add(
-            reader.as_fd(),
-            Interest::Readable,
-            Token::Output(key).bits(),
-        )?;
-        live.output = Some(Output {
-            reader,
-            writer,
-            lines: Lines::default(),
-            resting: false,
-        });
+        self.poll_output(key, reader.as_fd())?;
+        if let Some(live) = self.services.get_mut(key) {
+            live.output = Some(Output {
+                reader,
+                writer,
+                lines: Lines::default(),
+                resting: false,
+            });
+        }
         Ok(())
+    }
+
+    /// Waits for lines of a service.
+    pub(super) fn poll_output(&self, key: ServiceKey, reader: BorrowedFd<'_>) -> io::Result<()> {
+        let token = Token::Output(key).bits();
+        self.poller.add(reader, Interest::Readable, token)
     }
 
     /// A program wrote.

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::token::ServiceKey;
 use super::{Daemon, Timer};
-use crate::admission::Wait;
+use crate::admission::{Refusal, Wait};
 use crate::event::Event;
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::LogLevel;
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +27,15 @@ pub(super) struct Queueing {
 }
 
 impl Queueing {
+    /// What a successor of this process is to know of it.
+    pub(super) fn pack(&self, packer: &Packer) -> state::Queueing {
+        state::Queueing {
+            since: packer.at(self.since),
+            met: packer.at(self.met),
+            told: packer.at(self.told),
+            reason: self.reason.to_owned(),
+        }
+    }
     /// For how long.
     pub(super) fn lasts(&self, now: Instant) -> Duration {
         now.duration_since(self.since)
@@ -38,6 +48,32 @@ impl Queueing {
 }
 
 impl Daemon {
+    /// Clients waited already when the predecessor left.
+    pub(super) fn unpack_queueing(
+        &mut self,
+        key: Option<ServiceKey>,
+        record: &state::Queueing,
+        unpacker: &Unpacker,
+    ) {
+        let queueing = Queueing {
+            since: unpacker.at(record.since),
+            met: unpacker.at(record.met),
+            told: unpacker.at(record.told),
+            reason: Refusal::from_word(&record.reason)
+                .unwrap_or(Refusal::Connections)
+                .word(),
+        };
+        self.timers.set(Instant::now() + LOOK, Timer::Queue(key));
+        match key {
+            None => self.queueing = Some(queueing),
+            Some(key) => {
+                if let Some(live) = self.services.get_mut(key) {
+                    live.queueing = Some(queueing);
+                }
+            }
+        }
+    }
+
     /// A client met a limit and waits in the queue. `None`: that of the whole daemon.
     pub(super) fn note_queue(&mut self, key: Option<ServiceKey>, wait: &Wait, now: Instant) {
         let queueing = match key {

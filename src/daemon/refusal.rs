@@ -4,6 +4,7 @@
 //! a plain close. What clients send is discarded and never looked at.
 
 use std::fmt::Write;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use super::token::{RefusedKey, ServiceKey, Token};
 use super::{Daemon, Timer};
 use crate::admission::Refusal;
 use crate::event::Event;
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::{LogLevel, Peer, Piece, RefuseWith, Service, Specifier};
+use crate::sys::heirloom::Kind;
 use crate::sys::poller::Interest;
 use crate::sys::{datagram, socket};
 
@@ -84,7 +87,39 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// What a successor of this process is to know of them.
+    pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<Vec<state::Refused>> {
+        let mut pack = |socket: &Socket| {
+            let (fd, left) = match socket {
+                Socket::Lingering(fd, left) => (fd, Some(*left)),
+                Socket::Tarred(fd) => (fd, None),
+            };
+            Ok(state::Refused {
+                connection: packer.fd(fd.as_fd())?,
+                left,
+            })
+        };
+        self.sockets.values().map(&mut pack).collect()
+    }
+}
+
 impl Daemon {
+    /// Takes one over from the predecessor. Its time begins anew, which is little.
+    pub(super) fn unpack_refused(
+        &mut self,
+        record: &state::Refused,
+        unpacker: &mut Unpacker,
+        now: Instant,
+    ) -> io::Result<()> {
+        let fd = unpacker.fd(&record.connection, Kind::Socket)?;
+        match record.left {
+            Some(left) => self.keep(Socket::Lingering(fd, left), now + LINGER),
+            None => self.keep(Socket::Tarred(fd), now + TARPIT),
+        }
+        Ok(())
+    }
+
     /// Refuses a connection: counted, told, answered.
     pub(super) fn refuse(
         &mut self,

@@ -101,6 +101,9 @@ impl Daemon {
         if self.phase != Phase::Serving {
             return self.answer_all(client, &Answer::Error("the daemon is ending".to_owned()));
         }
+        if self.put_off_reload(client) {
+            return;
+        }
         if let Some(loading) = self.loading.as_mut() {
             loading.again.get_or_insert_default().extend(client);
             return;
@@ -108,7 +111,7 @@ impl Daemon {
         self.start_load_child(now, client.into_iter().collect());
     }
 
-    fn start_load_child(&mut self, now: Instant, clients: Vec<ControlKey>) {
+    pub(super) fn start_load_child(&mut self, now: Instant, clients: Vec<ControlKey>) {
         self.tell_manager_reloading();
         let started = LoadChild::start(&self.source, false).and_then(|child| {
             self.poller
@@ -142,6 +145,7 @@ impl Daemon {
             let problem =
                 "reading the table took over 30 s: is a directory service or file system stuck?";
             self.end_reload(Err(problem.to_owned()), loading.clients);
+            self.go_on_with_upgrade(now);
         }
     }
 
@@ -156,8 +160,9 @@ impl Daemon {
             Err(error) => Err(error.to_string()),
         };
         self.end_reload(result, loading.clients);
-        if let Some(clients) = loading.again {
-            self.start_load_child(now, clients);
+        match loading.again {
+            Some(clients) => self.start_load_child(now, clients),
+            None => self.go_on_with_upgrade(now),
         }
     }
 
@@ -187,7 +192,11 @@ impl Daemon {
         self.tell_manager_reloaded();
     }
 
-    fn answer_all(&mut self, clients: impl IntoIterator<Item = ControlKey>, answer: &Answer) {
+    pub(super) fn answer_all(
+        &mut self,
+        clients: impl IntoIterator<Item = ControlKey>,
+        answer: &Answer,
+    ) {
         for client in clients {
             self.answer_control_client(client, answer);
         }

@@ -22,13 +22,7 @@ impl Daemon {
                 Caught::Stop => self.on_stop(now),
                 Caught::Reload => self.start_loading(now, None),
                 Caught::Report => self.report(now),
-                Caught::Upgrade => {
-                    self.note(
-                        LogLevel::Warning,
-                        None,
-                        "USR2: upgrade in place is not in this version",
-                    );
-                }
+                Caught::Upgrade => self.start_upgrade(now, None),
                 Caught::Child => self.on_child_signal(now),
             }
         }
@@ -39,6 +33,7 @@ impl Daemon {
         match self.phase {
             Phase::Serving => {
                 self.phase = Phase::Draining;
+                self.give_up_upgrade("the daemon is ending", now);
                 self.tell_manager_stopping();
                 self.close_all_listeners();
                 self.end_all(Reason::Shutdown, Kill::Term, now);

@@ -24,6 +24,7 @@ use super::refusal::Refused;
 use super::status::Files;
 use super::timers::Timers;
 use super::token::Token;
+use super::upgrade::Program;
 use super::{Daemon, Phase};
 use crate::admission::{House, Lists, LoadAverage};
 use crate::handover::{self, Loaded};
@@ -36,7 +37,7 @@ use crate::sys::signals::{Caught, Signals};
 use crate::sys::{memory, start};
 
 /// Events that one turn takes from the kernel.
-const EVENTS: usize = 256;
+pub(super) const EVENTS: usize = 256;
 
 /// What a daemon is started with.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Start {
     pub ready_fd: Option<OwnedFd>,
     /// Gets the pid when the daemon serves.
     pub pid_file: Option<PathBuf>,
+    /// Where the program of this process is.
+    pub program: Program,
     /// Facts about this process and its host.
     pub host: Host,
     /// Soft limit of open files in force.
@@ -116,7 +119,6 @@ impl Start {
             return Ok(Outcome::BadTable(format!("error: {problem}\n")));
         }
         let ready_fd = self.ready_fd.take();
-        let pid_file = self.pid_file.take();
         let mut inherited = std::mem::take(&mut self.inherited);
         let settings = self.overrides.over(table.settings.clone());
         let mut daemon = self.assemble(poller, signals, settings)?;
@@ -133,15 +135,12 @@ impl Start {
         daemon.files = Files::look(&table.files);
         daemon.set_budget();
         daemon.open_control();
-        daemon.tell_ready(ready_fd, pid_file.as_deref());
+        daemon.tell_ready(ready_fd);
         daemon.tell_manager_ready(&inherited.close_stored(), Instant::now());
         drop(loaded.report);
         drop(table);
         memory::release();
-        daemon.run()?;
-        if let Some(path) = pid_file {
-            let _ = std::fs::remove_file(path);
-        }
+        daemon.serve()?;
         Ok(Outcome::Drained)
     }
 
@@ -178,7 +177,14 @@ impl Start {
             .collect()
     }
 
-    fn assemble(self, poller: Poller, signals: Signals, settings: Settings) -> io::Result<Daemon> {
+    /// A daemon that has nothing yet.
+    pub(super) fn assemble(
+        self,
+        poller: Poller,
+        signals: Signals,
+        settings: Settings,
+    ) -> io::Result<Daemon> {
+        let now = Instant::now();
         Ok(Daemon {
             poller,
             signals,
@@ -199,7 +205,7 @@ impl Start {
             trees_due: false,
             trees_next: None,
             leaves: Leaves::default(),
-            house: House::new(Instant::now()),
+            house: House::new(now),
             load: LoadAverage::default(),
             lists: ListFiles::default(),
             refused: Refused::new(self.open_files),
@@ -209,6 +215,9 @@ impl Start {
             waiting: Vec::new(),
             exhausted: None,
             loading: None,
+            program: self.program,
+            upgrade: None,
+            leaving: false,
             control: Control::default(),
             manager: self.manager,
             table: Vec::new(),
@@ -217,7 +226,9 @@ impl Start {
             phase: Phase::Serving,
             orphans_due: false,
             orphans_swept: None,
-            started: Instant::now(),
+            started: now,
+            image_started: now,
+            pid_file: self.pid_file,
             open_files: self.open_files,
             settled: Vec::new(),
         })
@@ -287,7 +298,7 @@ impl Daemon {
         self.house.set_max(Some(max));
     }
 
-    fn tell_ready(&mut self, ready_fd: Option<OwnedFd>, pid_file: Option<&std::path::Path>) {
+    fn tell_ready(&mut self, ready_fd: Option<OwnedFd>) {
         let text = format!(
             "ready: {} services, {} sockets, at most {} connections within {} descriptors",
             self.services.len(),
@@ -300,7 +311,7 @@ impl Daemon {
         );
         self.note(LogLevel::Info, None, &text);
         self.log.flush(Instant::now());
-        if let Some(path) = pid_file
+        if let Some(path) = &self.pid_file
             && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
         {
             let text = format!("the pid file {} cannot be written: {error}", path.display());

@@ -73,6 +73,16 @@ impl BackOff {
         Some(Duration::from_secs(1 << doublings).min(Self::LONGEST))
     }
 
+    /// Failures in a row, for a successor of this process.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Goes on with so many.
+    pub(super) fn resume(failures: u32) -> Self {
+        Self { failures }
+    }
+
     /// A program started: all is forgotten. True if the service had been backing off.
     pub(super) fn succeeded(&mut self) -> bool {
         std::mem::take(&mut self.failures) >= Self::PATIENCE

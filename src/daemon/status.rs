@@ -12,6 +12,7 @@ use crate::control::status::{
     Connection, Daemon as DaemonStatus, Service as ServiceStatus, Source as SourceStatus, State,
     Status,
 };
+use crate::handover::state::Fingerprint;
 use crate::service::{Peer, Service};
 use crate::sys::proc;
 
@@ -25,9 +26,6 @@ pub(super) struct Files {
     loaded_at: SystemTime,
 }
 
-/// Enough of a file to notice that it is another one or has changed.
-type Fingerprint = (u64, u64, SystemTime);
-
 impl Files {
     /// Looks at the files now.
     pub(super) fn look(paths: &[PathBuf]) -> Self {
@@ -39,6 +37,19 @@ impl Files {
             files,
             loaded_at: SystemTime::now(),
         }
+    }
+
+    /// What a successor of this process is to know of them.
+    pub(super) fn pack(&self) -> (Vec<(PathBuf, Option<Fingerprint>)>, SystemTime) {
+        (self.files.clone(), self.loaded_at)
+    }
+
+    /// The same, from the predecessor.
+    pub(super) fn unpack(
+        files: Vec<(PathBuf, Option<Fingerprint>)>,
+        loaded_at: SystemTime,
+    ) -> Self {
+        Self { files, loaded_at }
     }
 
     fn changed(&self) -> Vec<String> {
@@ -97,6 +108,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             up: now.duration_since(self.started).as_secs(),
+            image_up: now.duration_since(self.image_started).as_secs(),
             files: self
                 .files
                 .files

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Shutdown,
     /// A load has taken too long.
     Loading,
+    /// A rehearsal has taken too long.
+    Rehearsal,
     /// A control client has had its time.
     Control(ControlKey),
     /// Whether clients still wait is looked at; `None`: for the whole daemon.

@@ -28,6 +28,8 @@ pub(super) enum Token {
     Signals,
     /// The load child has ended.
     Loading,
+    /// The rehearsal of an upgrade has ended.
+    Rehearsal,
     /// Connections are waiting.
     Listener(ListenerKey),
     /// A child has ended.
@@ -70,6 +72,7 @@ impl Token {
             Self::ControlClient(key) => (10, key.data().as_ffi()),
             Self::Refused(key) => (11, key.data().as_ffi()),
             Self::Lists => (12, 0),
+            Self::Rehearsal => (13, 0),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -90,6 +93,7 @@ impl Token {
             10 => Some(Self::ControlClient(key.into())),
             11 => Some(Self::Refused(key.into())),
             12 => Some(Self::Lists),
+            13 => Some(Self::Rehearsal),
             _ => None,
         }
     }
@@ -115,6 +119,7 @@ mod tests {
             for token in [
                 Token::Signals,
                 Token::Loading,
+                Token::Rehearsal,
                 Token::Listener(listeners.insert(())),
                 Token::Child(children.insert(())),
                 Token::Output(services.insert(())),

@@ -7,6 +7,7 @@ use super::Daemon;
 use super::token::{ControlKey, ServiceKey};
 use crate::connection::Reason;
 use crate::control::{Answer, Request};
+use crate::handover::state::Awaited;
 use crate::service::{LogLevel, Peer};
 use crate::sys::process::Kill;
 
@@ -24,8 +25,13 @@ impl Daemon {
                 None => unknown(name.as_deref().unwrap_or_default()),
             },
             Request::Reload => {
-                self.wait_for_reload(client, now);
+                self.wait_for(client, Awaited::Reload, now);
                 self.start_loading(now, Some(client));
+                return None;
+            }
+            Request::Upgrade => {
+                self.wait_for(client, Awaited::Upgrade, now);
+                self.start_upgrade(now, Some(client));
                 return None;
             }
             Request::LogLevel(level) => {

@@ -42,6 +42,7 @@ impl Event<'_> {
             Event::Resume { .. } => "resume",
             Event::Output { .. } => "output",
             Event::Reloaded { .. } => "reload",
+            Event::Upgraded { .. } => "upgrade",
             Event::Lost { .. } => "lost",
             Event::Note { .. } => "note",
         }
@@ -131,6 +132,7 @@ impl Event<'_> {
                     tell((name, Value::Number(*count as i128)));
                 }
             }
+            Event::Upgraded { .. } => self.upgraded_fields(tell),
             Event::Lost { lines } => tell(("lines", number(*lines))),
             Event::Note {
                 service,
@@ -143,6 +145,22 @@ impl Event<'_> {
                 tell(("text", Value::Text(text)));
             }
         }
+    }
+
+    fn upgraded_fields(&self, tell: &mut dyn FnMut(Field<'_>)) {
+        let Event::Upgraded {
+            from,
+            to,
+            away,
+            connections,
+        } = self
+        else {
+            return;
+        };
+        tell(("from", Value::Text(from)));
+        tell(("to", Value::Text(to)));
+        tell(("away", Value::Seconds(*away)));
+        tell(("connections", number(*connections)));
     }
 
     fn exit_fields(&self, tell: &mut dyn FnMut(Field<'_>)) {

@@ -97,6 +97,17 @@ impl Event<'_> {
                 .pair("changed", changed)
                 .pair("removed", removed)
                 .pair("kept", kept),
+            Event::Upgraded {
+                from,
+                to,
+                away,
+                connections,
+            } => line
+                .ours("UPGRADE:")
+                .pair("from", OneWord(from))
+                .pair("to", OneWord(to))
+                .pair("away", Seconds(*away))
+                .pair("connections", connections),
             Event::Lost { lines } => line.ours("LOST:").pair("lines", lines),
             Event::Note {
                 level,

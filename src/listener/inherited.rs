@@ -149,7 +149,7 @@ fn port(fd: &OwnedFd) -> Option<u16> {
 
 /// True if the descriptor is a socket that is bound there. Of a path the kernel tells the name of the moment of bind(2),
 /// so its inode, which is in the name, must do.
-fn leads_to(fd: BorrowedFd<'_>, bound: &Address) -> bool {
+pub(super) fn leads_to(fd: BorrowedFd<'_>, bound: &Address) -> bool {
     match bound {
         Address::Inet { socket: wanted, .. } => socket::local_inet(fd)
             .is_some_and(|found| same_address(found, *wanted) && is_alive(fd, bound)),

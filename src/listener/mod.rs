@@ -4,6 +4,7 @@
 //! between, reliability F16), non-blocking and CLOEXEC. This module knows nothing of services, limits or children.
 
 mod bind;
+mod carry;
 mod inherited;
 mod unix;
 

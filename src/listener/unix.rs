@@ -18,7 +18,9 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::bind::BindError;
+use crate::handover::{Packer, Unpacker, state};
 use crate::service::SocketOptions;
+use crate::sys::heirloom::Kind;
 use crate::sys::start::with_empty_umask;
 
 /// A path in the file system that is ours: unlinked at the end, if it still is.
@@ -27,10 +29,32 @@ pub(super) struct OwnPath {
     path: PathBuf,
     lock_path: PathBuf,
     inode: (u64, u64),
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl OwnPath {
+    pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<state::OwnPath> {
+        Ok(state::OwnPath {
+            path: self.path.clone(),
+            lock_path: self.lock_path.clone(),
+            inode: self.inode,
+            lock: packer.fd(self.lock.as_fd())?,
+        })
+    }
+
+    /// The lock belongs to the open file, so it is still held; to lock it again changes nothing.
+    pub(super) fn unpack(record: &state::OwnPath, unpacker: &mut Unpacker) -> io::Result<Self> {
+        let file = File::from(unpacker.fd(&record.lock, Kind::File)?);
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        Ok(Self {
+            path: record.path.clone(),
+            lock_path: record.lock_path.clone(),
+            inode: record.inode,
+            lock,
+        })
+    }
+
     /// Takes over the path of a socket that outlived its process: the file must still be this one.
     pub(super) fn adopt(path: &Path, inode: (u64, u64)) -> Result<Self, BindError> {
         let lock_path = with_suffix(path, ".lock");
@@ -39,7 +63,7 @@ impl OwnPath {
             path: path.to_owned(),
             lock_path,
             inode,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -94,7 +118,7 @@ pub(super) fn bind_path(
         path: path.to_owned(),
         lock_path,
         inode,
-        _lock: lock,
+        lock,
     })
 }
 

@@ -21,6 +21,7 @@ use std::io;
 use std::time::Instant;
 
 use crate::event::Event;
+use crate::handover::state;
 use crate::service::{LogFormat, LogLevel, LogTarget, Settings};
 use crate::sys::errno;
 use auto::Surroundings;
@@ -118,6 +119,30 @@ impl Log {
             self.pending.push(self.sinks.len());
             self.places.insert(target, self.sinks.len());
             self.sinks.push(sink);
+        }
+    }
+
+    /// What a successor of this process is to know: what the table does not tell, and the lines that wait.
+    pub fn pack(&self) -> state::Log {
+        let stuck: Vec<state::Stuck> = self.sinks.iter().filter_map(Sink::pack).collect();
+        let kept: u64 = stuck.iter().map(|one| one.lost).sum();
+        state::Log {
+            level: self.level,
+            lost: self.lost().saturating_sub(kept),
+            stuck,
+        }
+    }
+
+    /// Goes on from there.
+    pub fn unpack(&mut self, record: state::Log) {
+        self.level = record.level;
+        self.lost += record.lost;
+        for stuck in record.stuck {
+            let place = self.place(Some(&stuck.target));
+            if let Some(sink) = self.sinks.get_mut(place) {
+                sink.unpack(&stuck);
+                self.pending.push(place);
+            }
         }
     }
 

@@ -39,6 +39,21 @@ impl Queue {
         self.bytes.get(self.head..self.head + length)
     }
 
+    /// What is left of each record.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.all();
+        self.lengths.iter().map(move |length| {
+            let (record, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = after;
+            record
+        })
+    }
+
+    /// Counts lines that were lost after those that wait.
+    pub(super) fn lose(&mut self, lines: u64) {
+        self.lost += lines;
+    }
+
     /// The first `count` bytes are gone.
     pub(super) fn consume(&mut self, count: usize) {
         self.head += count;

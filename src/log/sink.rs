@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 use crate::event::Event;
+use crate::handover::state;
 use crate::service::LogTarget;
 use crate::sys::datagram;
 
@@ -117,6 +118,23 @@ impl Sink {
     pub(super) fn replace(&mut self, medium: Box<dyn Medium>) {
         self.medium = medium;
         self.retry = None;
+    }
+
+    /// What waits, for a successor of this process; `None`: nothing.
+    pub(super) fn pack(&self) -> Option<state::Stuck> {
+        (!self.is_empty()).then(|| state::Stuck {
+            target: self.target.clone(),
+            records: self.queue.all_records().map(<[u8]>::to_vec).collect(),
+            lost: self.queue.lost(),
+        })
+    }
+
+    /// Waits with these lines, as the predecessor did.
+    pub(super) fn unpack(&mut self, stuck: &state::Stuck) {
+        for record in &stuck.records {
+            self.queue.push(|out| out.extend_from_slice(record));
+        }
+        self.queue.lose(stuck.lost);
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -92,6 +92,14 @@ pub fn controllers(limits: &Cgroup) -> BTreeSet<&'static str> {
     .collect()
 }
 
+/// Those of these names that are controllers.
+pub fn known(names: &[String]) -> BTreeSet<&'static str> {
+    let all = ["memory", "pids", "cpu", "io"];
+    all.into_iter()
+        .filter(|name| names.iter().any(|one| one == name))
+        .collect()
+}
+
 /// Whether the kernel of this host has what the limits need. Whether a daemon may use it is known where it runs: a person
 /// who checks a table sits in another group.
 pub fn check(limits: &Cgroup) -> Result<(), Problem> {
@@ -129,6 +137,16 @@ impl Tree {
             }
         }
         Ok(Self { base })
+    }
+
+    /// The tree of this process before an exec.
+    pub fn going_on(base: PathBuf) -> Option<Self> {
+        base.is_dir().then_some(Self { base })
+    }
+
+    /// Where the groups are.
+    pub fn base(&self) -> &Path {
+        &self.base
     }
 
     /// Makes the group of a connection. The child is born into it through the descriptor.

@@ -2,9 +2,13 @@
 //!
 //! Invariant: nothing here decides anything. Policy (what to do on an error) belongs to the callers.
 
+pub mod clock;
 pub mod datagram;
 pub mod errno;
+pub mod fallback;
 pub mod family;
+pub mod heirloom;
+pub mod image;
 pub mod manager;
 pub mod memfd;
 pub mod memory;

@@ -20,6 +20,13 @@ pub fn open(owner: Option<(u32, u32)>) -> io::Result<(Reader, OwnedFd)> {
     Ok((Reader(reader), writer))
 }
 
+impl Reader {
+    /// One that came over an exec. It is still non-blocking: that belongs to the open file.
+    pub fn inherited(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(nix::unistd::read(&self.0, buffer)?)

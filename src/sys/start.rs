@@ -5,6 +5,7 @@
 )]
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -67,6 +68,14 @@ pub fn take_passed(floor: RawFd) -> io::Result<Vec<(String, OwnedFd)>> {
         .zip(names.filter(|name| !name.is_empty()).chain(unnamed))
         .map(|(fd, name)| Ok((name, take_over(fd, floor)?)))
         .collect()
+}
+
+/// Makes `fd` standard error, and /dev/null the other two.
+pub fn speak_into(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    Ok(nix::unistd::dup2_stderr(fd)?)
 }
 
 /// Closes every descriptor from 3 up except `kept` (sorted or not): nothing of the starter reaches a program.
@@ -134,6 +143,21 @@ pub fn take_environment() -> Vec<(OsString, OsString)> {
     }
     all.retain(|(name, _)| !MANAGERS.contains(&name.to_string_lossy().as_ref()));
     all
+}
+
+/// Takes away what the image before said of the service manager.
+pub fn forget_manager() {
+    for name in MANAGERS {
+        take_variable(name);
+    }
+}
+
+/// Takes one variable out of the environment. Text that is not UTF-8 is none of ours.
+pub fn take_variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    // SAFETY: the process has one thread.
+    unsafe { std::env::remove_var(name) };
+    Some(value)
 }
 
 /// umask 077 and cwd /: what is created is private, and no file system is held busy.

@@ -19,8 +19,13 @@ pub(super) fn render(status: &Status, detail: bool) -> String {
 
 /// `oxinetd 0.4.0 running 3d 4h, pid 812, 14 services, 37 connections, 120912 served, 318 refused`
 fn head(daemon: &Daemon, services: &[Service]) -> String {
+    // `0`: the daemon is of a version that cannot be upgraded.
+    let image = match daemon.image_up {
+        up if up > 0 && up < daemon.up => format!(" (this version for {})", span(up)),
+        _ => String::new(),
+    };
     let mut text = format!(
-        "oxinetd {} running {}, pid {}, {} services, {} connections, {} served, {} refused\n",
+        "oxinetd {} running {}{image}, pid {}, {} services, {} connections, {} served, {} refused\n",
         daemon.version,
         span(daemon.up),
         daemon.pid,
