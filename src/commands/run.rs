@@ -7,11 +7,11 @@ use std::path::Path;
 use super::{complain, exit};
 use crate::cli::{LogFormatWord, Run};
 use crate::control::client;
-use crate::daemon::{ControlSocket, Manager, Outcome, Overrides, Program, Source, Start};
+use crate::daemon::{ControlSocket, Manager, Outcome, Overrides, Source, Start};
 use crate::launch;
 use crate::listener::Inherited;
 use crate::service::LogFormat;
-use crate::sys::{signals, start};
+use crate::sys::{image, signals, start};
 
 /// Serves the table until TERM.
 pub fn run(command: &Run) -> u8 {
@@ -91,7 +91,7 @@ fn become_daemon(
     let pid_file = pid_file.map(std::path::absolute).transpose()?;
     // Before anything is changed: what children get back is what was found.
     let mut host = launch::Host::found()?;
-    let program = Program::found();
+    let program = image::path();
     signals::block_all_and_reset()?;
     let open_files = start::raise_open_files()?;
     let floor = start::floor(open_files);

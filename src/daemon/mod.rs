@@ -62,13 +62,13 @@ use state::{Child, Listener, LiveService};
 use status::Files;
 use timers::{Timer, Timers};
 use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
-use upgrade::Upgrade;
+use upgrade::{Program, Upgrade};
 
 pub use control::ControlSocket;
 pub use loading::Source;
 pub use manager::Manager;
 pub use start::{Outcome, Overrides, Start};
-pub use upgrade::{Program, rehearse, take_over};
+pub use upgrade::{rehearse, take_over};
 
 /// The daemon.
 pub struct Daemon {

@@ -50,8 +50,8 @@ pub struct Start {
     pub ready_fd: Option<OwnedFd>,
     /// Gets the pid when the daemon serves.
     pub pid_file: Option<PathBuf>,
-    /// Where the program of this process is.
-    pub program: Program,
+    /// Where the program of this process was found.
+    pub program: io::Result<PathBuf>,
     /// Facts about this process and its host.
     pub host: Host,
     /// Soft limit of open files in force.
@@ -215,7 +215,7 @@ impl Start {
             waiting: Vec::new(),
             exhausted: None,
             loading: None,
-            program: self.program,
+            program: Program::open(self.program),
             upgrade: None,
             leaving: false,
             control: Control::default(),

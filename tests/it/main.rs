@@ -35,3 +35,4 @@ mod samples;
 mod serve;
 mod signals;
 mod soak;
+mod upgrade;

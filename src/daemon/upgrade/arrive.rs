@@ -22,7 +22,7 @@ use super::super::state::{
 use super::super::status::Files;
 use super::super::token::{ControlKey, EachKey, ListenerKey, ServiceKey, Token};
 use super::super::{ControlSocket, Daemon, Manager, Source, Timer};
-use super::{Program, VERSION};
+use super::VERSION;
 use crate::admission::{Gate, House, Lists, RefusalLog, Tally};
 use crate::connection::{Clock, Reason};
 use crate::control::Answer;
@@ -190,7 +190,7 @@ fn assemble(state: &State) -> io::Result<Daemon> {
         },
         ready_fd: None,
         pid_file: state.start.pid_file.clone(),
-        program: Program::at(Ok(state.start.image.clone())),
+        program: Ok(state.start.image.clone()),
         host: host(state)?,
         open_files,
         manager: Manager::find(start::floor(open_files))?,

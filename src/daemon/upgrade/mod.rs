@@ -31,14 +31,14 @@ pub use arrive::{rehearse, take_over};
 use rehearsal::Rehearsal;
 
 /// A rehearsal may take this long.
-const REHEARSAL_AT_MOST: Duration = Duration::from_secs(20);
+const REHEARSAL_AT_MOST: Duration = Duration::from_secs(10);
 
 /// The version of this program.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Where the program of this process is.
 #[derive(Debug)]
-pub struct Program {
+pub(super) struct Program {
     /// By which it was started.
     path: io::Result<PathBuf>,
     /// Its file, whatever is there now.
@@ -46,12 +46,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// To be asked at the start, before PATH and cwd change.
-    pub fn found() -> Self {
-        Self::at(image::path())
-    }
-
-    fn at(path: io::Result<PathBuf>) -> Self {
+    /// Opens its file. To be called when the low descriptors are taken.
+    pub(super) fn open(path: io::Result<PathBuf>) -> Self {
         let this = Image::of_this_process();
         Self { path, this }
     }
@@ -186,7 +182,7 @@ impl Daemon {
             _ => false,
         };
         if overdue {
-            self.give_up_upgrade("the new program did not answer within 20 s", now);
+            self.give_up_upgrade("the new program did not answer within 10 s", now);
         }
     }
 

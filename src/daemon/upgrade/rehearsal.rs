@@ -80,7 +80,7 @@ impl Rehearsal {
         if said.is_empty() {
             return Err(format!("the new program did not answer, {end}"));
         }
-        Err(format!("the new program says: {said}"))
+        Err(format!("the new program: {said}"))
     }
 
     /// Ends it without a result.

@@ -23,6 +23,7 @@ use super::{OXINETD, PATIENCE, Process, root, until};
 /// How a daemon will be started.
 pub(crate) struct Builder {
     directory: TempDir,
+    program: String,
     daemon: String,
     defaults: String,
     services: String,
@@ -54,6 +55,7 @@ impl Builder {
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         Self {
             directory,
+            program: OXINETD.to_owned(),
             daemon: "include = []\ncontrol = \"off\"\n".to_owned(),
             defaults: if root() { "user = \"nobody\"\n" } else { "" }.to_owned(),
             services: String::new(),
@@ -117,6 +119,19 @@ impl Builder {
         self
     }
 
+    /// Starts this program in place of the one under test.
+    pub(crate) fn program(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.program);
+        self
+    }
+
+    /// Gives it a control socket, for [`Daemon::ask`].
+    pub(crate) fn controlled(mut self) -> Self {
+        let on = format!("control = \"{}\"", self.path().join("control").display());
+        self.daemon = self.daemon.replace("control = \"off\"", &on);
+        self
+    }
+
     /// Replaces `run --config FILE` by another command that serves.
     pub(crate) fn arguments(mut self, words: &[&str]) -> Self {
         self.arguments = words.iter().map(|&word| word.to_owned()).collect();
@@ -155,7 +170,7 @@ impl Builder {
     fn command(&self, marker: &str) -> Command {
         let config = self.write();
         let mut words = self.wrapper.clone();
-        words.push(OXINETD.to_owned());
+        words.push(self.program.clone());
         if self.arguments.is_empty() {
             words.extend(["run".to_owned(), "--config".to_owned()]);
             words.push(config.to_str().unwrap().to_owned());
@@ -301,6 +316,13 @@ impl Daemon {
         let process = self.process();
         until("no children", PATIENCE, || process.children().is_empty());
         self.baseline = Baseline::of(process);
+    }
+
+    /// Runs a command that asks this daemon, which was made with [`Builder::controlled`].
+    pub(crate) fn ask(&self, words: &[&str]) -> Output {
+        let control = self.path().join("control");
+        let control = ["--control", control.to_str().unwrap()];
+        super::oxinetd(&[words, &control].concat())
     }
 
     /// Sends a signal to the daemon.

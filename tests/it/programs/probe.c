@@ -66,6 +66,8 @@ int main(int argc, char **argv) {
         dprintf(1, "%d\n", getpid());
         for (;;) pause();
     }
+    if (!strcmp(what, "run")) // in the place of the daemon: never says a word
+        for (;;) pause();
     if (!strcmp(what, "raise")) raise(atoi(argv[2]));
     if (!strcmp(what, "nonblock")) fcntl(0, F_SETFL, O_NONBLOCK);
     return argc > 2 ? atoi(argv[2]) : 0;
