@@ -23,6 +23,7 @@
 //! | [`admission`] | who is admitted, and the count that comes back |
 //! | [`launch`] | from a plan and a connection to a running child |
 //! | [`connection`] | the connection until its last byte: linger, deadlines, account |
+//! | [`relay`] | what stands between a client and its server in a child: redirect, transcript |
 //! | [`sandbox`] | control groups |
 //! | [`builtin`] | the services of our own, run in children |
 //! | [`event`], [`log`] | every fact worth telling, and where it is told |
@@ -46,6 +47,7 @@ pub mod handover;
 pub mod launch;
 pub mod listener;
 pub mod log;
+pub mod relay;
 pub mod sandbox;
 pub mod service;
 pub mod sys;

@@ -85,7 +85,7 @@ fn throw_away(fd: RawFd, buffer: &mut [u8]) -> io::Result<bool> {
 
 /// Closing with unread input would send RST, which destroys replies that are still on their way (RFC 2525, 2.17). So: end
 /// of file first, then wait for the client's, within bounds.
-fn linger(fd: RawFd, buffer: &mut [u8]) -> io::Result<()> {
+pub fn linger(fd: RawFd, buffer: &mut [u8]) -> io::Result<()> {
     stream::end_sending(fd)?;
     let deadline = Instant::now() + LINGER;
     let mut left = LINGER_BYTES;

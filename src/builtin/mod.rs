@@ -29,6 +29,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use blocking::linger;
 pub use datagram::serve_datagrams;
 pub use process::serve;
 

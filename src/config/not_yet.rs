@@ -49,11 +49,6 @@ const FEATURES: &[Feature] = &[
         used: |service| service.wait,
     },
     Feature {
-        key: Key::Redirect,
-        name: "`redirect`",
-        used: |service| matches!(&service.run, Run::Redirect(to) if !to.is_empty()),
-    },
-    Feature {
         key: Key::Model,
         name: "a `model` other than \"process\"",
         used: |service| matches!(&service.run, Run::Builtin(builtin) if builtin.model != Model::Process),

@@ -27,6 +27,7 @@
 mod account;
 mod deadlines;
 mod linger;
+pub mod proxy;
 mod tree;
 
 pub use account::{bytes, is_gone};

@@ -331,7 +331,7 @@ impl Daemon {
         let result =
             self.children
                 .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
-                    let body = |fd| super::body(&live.service, fd);
+                    let body = |socket| super::body(&live.service, socket, &peer, &local);
                     let key = child.data().as_ffi();
                     let launched = engine.launch(&live.plan, &connection, &body, key, now)?;
                     let _ = poller.add(

@@ -54,7 +54,7 @@ impl Daemon {
     ) {
         let time = match service.run {
             Run::Program(_) if !shared => service.deadlines.linger,
-            // Built-ins have lingered already, in their own child.
+            // They have lingered already, in their own child.
             Run::Program(_) | Run::Builtin(_) | Run::Redirect(_) => None,
         };
         let fd = connection.as_fd();

@@ -47,7 +47,8 @@ use crate::builtin;
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
-use crate::service::{LogLevel, Run, Service, Settings};
+use crate::relay::{self, Task};
+use crate::service::{Local, LogLevel, Peer, Run, Service, Settings};
 use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
@@ -135,11 +136,20 @@ pub struct Daemon {
 }
 
 /// What a child of ours does for a service without a program.
-fn body(service: &Service, connection: i32) -> u8 {
+fn body(service: &Service, socket: i32, peer: &Peer, local: &Local) -> u8 {
     match &service.run {
-        Run::Builtin(builtin) => builtin::serve(builtin, connection),
-        // Never launched: `config::not_yet` sees to it.
-        Run::Program(_) | Run::Redirect(_) => 70,
+        Run::Builtin(builtin) => builtin::serve(builtin, socket),
+        Run::Redirect(redirect) => relay::redirect(
+            redirect,
+            &Task {
+                service,
+                socket,
+                peer,
+                local,
+            },
+        ),
+        // Programs are executed.
+        Run::Program(_) => 70,
     }
 }
 

@@ -122,9 +122,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 fn is_kept(service: &Service, peer: &Peer) -> bool {
     let rules = &service.deadlines;
     let counted = match service.run {
-        // A built-in ends when it has closed, so that keeping costs its client nothing.
-        Run::Builtin(_) => true,
-        Run::Program(_) | Run::Redirect(_) => rules.linger.is_some(),
+        // A child of ours ends when it has closed, so that keeping costs its client nothing.
+        Run::Builtin(_) | Run::Redirect(_) => true,
+        Run::Program(_) => rules.linger.is_some(),
     };
     matches!(peer, Peer::Inet(_))
         && (counted

@@ -106,8 +106,26 @@ pub enum Run {
     Program(Program),
     /// A service of our own.
     Builtin(Builtin),
-    /// Bytes are passed to the first of these addresses that answers.
-    Redirect(Vec<Address>),
+    /// Bytes are passed to another server.
+    Redirect(Redirect),
+}
+
+/// `redirect`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// The first of these that answers is taken.
+    pub to: Vec<Address>,
+    /// The PROXY header that tells it who came.
+    pub header: Option<HeaderVersion>,
+}
+
+/// Versions of a PROXY header that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeaderVersion {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// `command`.

@@ -3,6 +3,7 @@
 //! Invariant: nothing here decides anything. Policy (what to do on an error) belongs to the callers.
 
 pub mod clock;
+pub mod connect;
 pub mod datagram;
 pub mod errno;
 pub mod fallback;
@@ -21,6 +22,7 @@ pub mod proc;
 pub mod process;
 pub mod signals;
 pub mod socket;
+pub mod splice;
 pub mod start;
 pub mod stream;
 pub mod surroundings;

@@ -1,14 +1,52 @@
-//! Waiting for one descriptor, by the number that a child was given.
+//! Waiting for descriptors, for a child that has nothing else to do.
 
 #![expect(
     unsafe_code,
     reason = "poll(2) by number: a child knows its socket by number only"
 )]
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// A descriptor that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish<'a> {
+    /// Until it can be read, or its other end is gone.
+    Read(BorrowedFd<'a>),
+    /// Until it can be written, or its other end is gone.
+    Write(BorrowedFd<'a>),
+}
+
+/// Waits until one of the wishes has come true, but not beyond `deadline`. Answers which have, in their order; none: the
+/// time was over.
+pub fn wait_for(wishes: &[Wish<'_>], deadline: Option<Instant>) -> Vec<bool> {
+    let mut entries: Vec<PollFd<'_>> = wishes
+        .iter()
+        .map(|wish| match wish {
+            Wish::Read(fd) => PollFd::new(*fd, PollFlags::POLLIN),
+            Wish::Write(fd) => PollFd::new(*fd, PollFlags::POLLOUT),
+        })
+        .collect();
+    loop {
+        let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            None => PollTimeout::NONE,
+            Some(Duration::ZERO) => PollTimeout::ZERO,
+            Some(left) => PollTimeout::try_from(left.max(Duration::from_millis(1)))
+                .unwrap_or(PollTimeout::MAX),
+        };
+        match poll(&mut entries, timeout) {
+            Err(Errno::EINTR) => {}
+            Ok(0) if deadline.is_some_and(|at| at > Instant::now()) => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let is_ready = |entry: &PollFd<'_>| entry.any().unwrap_or(true);
+    entries.iter().map(is_ready).collect()
+}
 
 /// Waits until something can be read or the other end is gone, but not beyond `deadline`. False: that came first.
 pub fn wait_readable(fd: RawFd, deadline: Option<Instant>) -> bool {

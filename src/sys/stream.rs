@@ -1,10 +1,26 @@
 //! Blocking stream sockets of a child, by the number that the child was given.
 
+#![expect(unsafe_code, reason = "a child knows its socket by number only")]
+
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+/// A descriptor of one's own for the socket that the child was given.
+pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number is looked at once, during the call; a number that is not open is answered by EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    fd.try_clone_to_owned()
+}
+
+/// From now on nothing waits on this socket, whoever holds it.
+pub fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
+    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(())
+}
 
 /// Waits for bytes; 0: the peer has finished sending.
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {

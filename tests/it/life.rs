@@ -194,9 +194,9 @@ fn lingering_ends_with_the_client_its_bytes_or_its_time() {
 #[test]
 fn deadlines_end_connections_for_their_reason() {
     let builder = Builder::new()
-        .table(&shell("whole", "exec cat", "timeout = \"1s\""))
+        .table(&shell("whole", "exec cat", "timeout = \"2s\""))
         .table(&shell("idle", "exec cat", "idle_timeout = \"2s\""))
-        .table(&shell("first", "exec cat", "first_byte_timeout = \"1s\""))
+        .table(&shell("first", "exec cat", "first_byte_timeout = \"2s\""))
         .table(
             "[service.builtin]\nlisten = \"127.0.0.1:0\"\nbuiltin = \"echo\"\nidle_timeout = \"1s\"\n",
         );
@@ -212,14 +212,14 @@ fn deadlines_end_connections_for_their_reason() {
         let _ = whole.0.write_all(b"x");
         std::thread::sleep(Duration::from_millis(200));
     }
-    assert!(whole.rest().len() >= 4);
+    assert!(!whole.rest().is_empty());
     assert_eq!(idle.rest(), b"");
     assert_eq!(first.rest(), b"");
     assert_eq!(builtin.rest(), b"");
     for (service, reason, least) in [
-        ("whole", "reason=timeout", 1.0),
+        ("whole", "reason=timeout", 2.0),
         ("idle", "reason=idle", 3.4),
-        ("first", "reason=first_byte", 1.0),
+        ("first", "reason=first_byte", 2.0),
         ("builtin", "reason=idle", 1.0),
     ] {
         let line = daemon.expect(&[&format!("EXIT: {service}"), reason]);

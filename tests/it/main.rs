@@ -30,6 +30,7 @@ mod limits;
 mod listeners;
 mod logs;
 mod real;
+mod relay;
 mod run_rules;
 mod samples;
 mod serve;

@@ -77,7 +77,9 @@ keys! {
     now BuiltinBody "builtin.body" Service Text, "\"ok\\n\"", "what `health` answers", "-", "-";
     now Model "model" Both Choice(&["process", "event", "thread"]), "\"process\"", "how a built-in stream service serves many clients", "-", "-";
     now AllowReflection "allow_reflection" Both Bool, "false", "needed for `chargen`, `daytime`, `time` and `qotd` over UDP, whose replies are longer than requests", "-", "-";
-    now Redirect "redirect" Service Address, "-", "pass bytes to another address", "redirect", "systemd-socket-proxyd";
+    now Redirect "redirect" Service whole(Some(Key::RedirectTo)), "-", "pass bytes to another address, or as a table with options", "redirect", "systemd-socket-proxyd";
+    now RedirectTo "redirect.to" Service Addresses, "required", "where to; of several the first that answers is taken", "redirect", "-";
+    now RedirectProxyProtocol "redirect.proxy_protocol" Service Choice(&["off", "v1", "v2"]), "\"off\"", "tell the target who came, by a PROXY header", "-", "-";
     now Enabled "enabled" Service Bool, "true", "false: checked, but not bound", "disable (inverted), enabled", "systemctl enable/disable";
     now Description "description" Service Text, "\"\"", "shown by `status`", "-", "Description=";
     now Wait "wait" Both Bool, "false", "true: one program gets the listening (or UDP) socket and owns it until it exits; required for a UDP command", "wait", "Accept=no";

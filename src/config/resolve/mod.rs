@@ -32,7 +32,7 @@ use super::source::{FileId, Place, SourceFile};
 use super::values::{Problem, template};
 use super::world::Host;
 use crate::service::{
-    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Run, Service, Settings,
+    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Redirect, Run, Service, Settings,
     Transcript,
 };
 use account::Accounts;
@@ -240,7 +240,7 @@ fn service(
         log_tag: log_tag(&reader).unwrap_or_else(|| raw.name.to_owned()),
         log_to: daemon::log_to(&reader, Key::LogTo),
         listen,
-        run: run.unwrap_or(Run::Redirect(Vec::new())),
+        run: run.unwrap_or_else(|| Run::Redirect(Redirect::default())),
         wait,
     };
     if is_known {

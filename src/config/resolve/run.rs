@@ -2,14 +2,15 @@
 
 use super::listen;
 use super::program::program;
-use super::reader::Reader;
+use super::reader::{Item, Reader};
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::keys::Key;
 use crate::config::source::Place;
 use crate::config::values::Problem;
 use crate::config::values::address::{self, Host, Port, Written};
 use crate::service::{
-    Address, Builtin, BuiltinKind, Cgroup, Model, Protocol, Run, Service, UnixKind,
+    Address, Builtin, BuiltinKind, Cgroup, HeaderVersion, Model, Protocol, Redirect, Run, Service,
+    UnixKind,
 };
 /// Reads the three keys; `None`: an error has been reported.
 pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Option<Run> {
@@ -140,8 +141,45 @@ fn kind(reader: &Reader<'_, '_>) -> Option<BuiltinKind> {
     })
 }
 
-fn redirect(reader: &Reader<'_, '_>) -> Option<Vec<Address>> {
-    let item = reader.text_as(Key::Redirect, "an address in quotes: `\"10.0.0.1:80\"`")?;
+fn redirect(reader: &Reader<'_, '_>) -> Option<Redirect> {
+    let header = reader.choice(
+        Key::RedirectProxyProtocol,
+        [None, Some(HeaderVersion::V1), Some(HeaderVersion::V2)],
+    );
+    let entry = reader.entry(Key::Redirect)?;
+    if !reader.written(Key::RedirectTo) {
+        let title = format!("{} does not say where to", reader.subject(Key::Redirect));
+        reader.report_missing(
+            &[Key::RedirectTo],
+            Diagnostic::error(Code::Missing, entry.key, title)
+                .label("needs `to`")
+                .help("add for example `to = \"10.0.0.1:80\"`"),
+        );
+    }
+    let items = reader.items(Key::RedirectTo, false)?;
+    if let Some(entry) = reader.entry(Key::RedirectTo)
+        && entry
+            .value
+            .get_ref()
+            .as_array()
+            .is_some_and(|array| array.is_empty())
+    {
+        let problem = Problem::new("is an empty list").help("write an address");
+        reader.refuse(Key::RedirectTo, entry.place(), problem);
+    }
+    let mut to = Vec::new();
+    for item in &items {
+        to.extend(target(reader, item)?);
+    }
+    (!to.is_empty()).then_some(Redirect {
+        to,
+        header: header.flatten(),
+    })
+}
+
+/// The addresses of one word of `redirect`; `None`: an error has been reported.
+fn target(reader: &Reader<'_, '_>, item: &Item) -> Option<Vec<Address>> {
+    const KEY: Key = Key::RedirectTo;
     if let [host, port] = item.text.split_whitespace().collect::<Vec<_>>().as_slice() {
         let instead = if host.contains(':') {
             format!("[{host}]:{port}")
@@ -151,10 +189,10 @@ fn redirect(reader: &Reader<'_, '_>) -> Option<Vec<Address>> {
         let problem = Problem::new("is two words")
             .help(format!("write `\"{instead}\"`"))
             .instead(instead);
-        reader.refuse(Key::Redirect, item.place, problem);
+        reader.refuse(KEY, item.place, problem);
         return None;
     }
-    let written = reader.parsed(Key::Redirect, &item, address::parse)?;
+    let written = reader.parsed(KEY, item, address::parse)?;
     let refused = match &written {
         Written::Inet(inet) if inet.protocol == Protocol::Udp => {
             Some("cannot be a datagram address")
@@ -172,14 +210,14 @@ fn redirect(reader: &Reader<'_, '_>) -> Option<Vec<Address>> {
     };
     if let Some(what) = refused {
         reader.refuse(
-            Key::Redirect,
+            KEY,
             item.place,
             Problem::new(what)
                 .help("write for example `\"10.0.0.1:80\"` or `\"unix:/run/x.sock\"`"),
         );
         return None;
     }
-    let addresses = listen::lookup(reader, Key::Redirect, &item, &written, None);
+    let addresses = listen::lookup(reader, KEY, item, &written, None);
     (!addresses.is_empty()).then_some(addresses)
 }
 
