@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use super::entry::{Entry, Value};
+use super::entry::{Entry, Leftover, Value};
 use super::note::{Place, printable};
 
 /// A finished table.
@@ -16,6 +16,8 @@ pub(super) struct Emitted {
     pub(super) toml: String,
     /// For each line of the text the place in the original, if it has one.
     pub(super) origins: Vec<Option<Place>>,
+    /// For each line of the text the index of its entry, if it belongs to one.
+    pub(super) owners: Vec<Option<usize>>,
 }
 
 /// Keys whose most common value moves to `[defaults]` when every entry has one; else the format's own value stands
@@ -91,11 +93,13 @@ const ORDER: [&str; 45] = [
     "log",
 ];
 
-/// Writes the table. `head` becomes its first comment; `baseline` is what the old server did for every service.
+/// Writes the table. `head` becomes its first comment; `baseline` is what the old server did for every service; the
+/// leftovers are in the order of their places.
 pub(super) fn emit(
     head: &[String],
     baseline: &[(&'static str, Value)],
     entries: &[Entry],
+    leftovers: &[Leftover],
 ) -> Emitted {
     let mut out = Writer::default();
     for line in head {
@@ -110,12 +114,20 @@ pub(super) fn emit(
         }
     }
     let mut names = Names::default();
-    for entry in entries {
+    let mut leftovers = leftovers.iter().peekable();
+    for (index, entry) in entries.iter().enumerate() {
+        while let Some(leftover) = leftovers.next_if(|l| l.before <= index) {
+            out.leftover(leftover);
+        }
+        out.owner = Some(index);
         out.entry(&names.unique(entry), entry, &defaults);
+        out.owner = None;
     }
+    leftovers.for_each(|leftover| out.leftover(leftover));
     Emitted {
         toml: out.text,
         origins: out.origins,
+        owners: out.owners,
     }
 }
 
@@ -199,6 +211,9 @@ impl Names {
 struct Writer {
     text: String,
     origins: Vec<Option<Place>>,
+    owners: Vec<Option<usize>>,
+    /// The entry that is being written.
+    owner: Option<usize>,
 }
 
 impl Writer {
@@ -206,6 +221,7 @@ impl Writer {
         self.text.push_str(text);
         self.text.push('\n');
         self.origins.push(origin.cloned());
+        self.owners.push(self.owner);
     }
 
     fn comment(&mut self, text: &str, origin: Option<&Place>) {
@@ -213,13 +229,23 @@ impl Writer {
         self.line(text.trim_end(), origin);
     }
 
+    /// Where it stood and how it read.
+    fn original(&mut self, title: &str, lines: &[String], place: &Place) {
+        self.line("", None);
+        self.comment(title, Some(place));
+        for line in lines {
+            self.comment(&format!("  {}", line.trim()), Some(place));
+        }
+    }
+
+    fn leftover(&mut self, leftover: &Leftover) {
+        let title = format!("{}: left out: {}", leftover.place, leftover.text);
+        self.original(&title, &leftover.original, &leftover.place);
+    }
+
     fn entry(&mut self, name: &str, entry: &Entry, defaults: &[(&'static str, Value)]) {
         let place = Some(&entry.place);
-        self.line("", None);
-        self.comment(&entry.place.to_string(), place);
-        for line in &entry.original {
-            self.comment(&format!("  {}", line.trim()), place);
-        }
+        self.original(&entry.place.to_string(), &entry.original, &entry.place);
         // A dot is part of the name, not a path of keys.
         let bare = name
             .chars()
@@ -336,7 +362,7 @@ mod tests {
             entry("b", "", "5/s"),
             entry("c", "", "9/s"),
         ];
-        let out = emit(&[], &[("sandbox", "none".into())], &list);
+        let out = emit(&[], &[("sandbox", "none".into())], &list, &[]);
         let table: toml::Table = out.toml.parse().unwrap();
         assert_eq!(table["defaults"]["rate"].as_str(), Some("5/s"));
         assert_eq!(table["service"]["a"].get("rate"), None);
@@ -351,6 +377,7 @@ mod tests {
             &[],
             &[("rate", "256/min".into())],
             &[entry("a", "", "5/s"), bare],
+            &[],
         );
         let table: toml::Table = out.toml.parse().unwrap();
         assert_eq!(table["defaults"]["rate"].as_str(), Some("256/min"));
@@ -359,10 +386,19 @@ mod tests {
 
     #[test]
     fn every_line_of_an_entry_knows_its_origin() {
-        let out = emit(&["head".into()], &[], &[entry("a", "", "off")]);
-        for (line, origin) in out.toml.lines().zip(&out.origins) {
+        let leftover = Leftover {
+            before: 0,
+            place: entry("b", "", "").place,
+            original: vec!["b".into()],
+            text: "no".into(),
+        };
+        let out = emit(&["head".into()], &[], &[entry("a", "", "off")], &[leftover]);
+        let mut lines = out.toml.lines().zip(&out.origins).zip(&out.owners);
+        assert!(lines.any(|((line, _), _)| line == "# f:7: left out: no"));
+        for ((line, origin), owner) in lines {
             let expected = line.contains("service") || line == "# f:7";
-            assert_eq!(origin.is_some(), expected, "{line}");
+            assert_eq!(origin.is_some(), expected || line == "#   b", "{line}");
+            assert_eq!(owner.is_some(), expected || line.is_empty(), "{line}");
         }
     }
 }

@@ -134,6 +134,18 @@ impl Entry {
     }
 }
 
+/// An entry of the original without a counterpart: it stays in the table as a comment.
+#[derive(Clone, Debug)]
+pub(super) struct Leftover {
+    /// The index of the entry that it stands before.
+    pub(super) before: usize,
+    pub(super) place: Place,
+    /// Its lines.
+    pub(super) original: Vec<String>,
+    /// Why it is left out.
+    pub(super) text: String,
+}
+
 /// Text for a value in which `%{` would start a specifier.
 pub(super) fn literal(text: &str) -> String {
     text.replace("%{", "%%{")

@@ -12,6 +12,8 @@ mod files;
 mod hosts_access;
 mod inetd;
 mod note;
+mod old_host;
+mod proof;
 mod services;
 mod session;
 mod systemd;
@@ -20,8 +22,6 @@ mod to_systemd;
 mod xinetd;
 
 #[cfg(test)]
-mod accepted;
-#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -29,8 +29,10 @@ use std::path::{Path, PathBuf};
 pub use files::{Disk, Files, LARGEST, Memory};
 pub use inetd::Dialect;
 pub use note::{Note, Place, Severity};
+pub use old_host::OldHost;
 pub use to_systemd::{Unit, to_systemd};
 
+use emit::{Emitted, emit};
 use entry::{Entry, Value};
 use session::Session;
 
@@ -208,48 +210,18 @@ pub fn inetd_services(files: &dyn Files, path: &Path) -> Outcome {
 
 /// Lays out the entries and counts.
 fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outcome {
-    let mut entries = std::mem::take(&mut session.entries);
     collisions::settle(
-        &mut entries,
+        &mut session.entries,
         &session.services,
         format.later_wins,
         &mut session.notes,
     );
-    let touched = |e: &&Entry| {
-        let also = e
-            .also
-            .as_ref()
-            .is_some_and(|file| session.notes.touch(file, (1, u32::MAX)));
-        also || session
-            .notes
-            .touch(&e.place.file, (e.place.line, e.last_line))
-    };
-    let with_notes = entries.iter().filter(touched).count();
-    let left_out: Vec<String> = session
-        .notes
-        .entries_left_out()
-        .iter()
-        .map(|l| l.name.clone())
-        .collect();
-    if entries.is_empty() && !left_out.is_empty() {
-        let place = paths
-            .first()
-            .map_or_else(|| Place::file(Path::new("input")), |p| Place::file(p));
-        session
-            .notes
-            .error(&place, "none of its entries can be converted");
+    let emitted = write(&mut session, format, paths);
+    if session.entries.is_empty() && session.notes.left_out_any() {
+        let text = "none of its entries can be converted";
+        session.notes.error(&first(paths), text);
     }
-    let exact = entries.len() - with_notes;
-    let mut summary = summary(entries.len() + left_out.len(), exact, with_notes, &left_out);
-    if session.commented_out > 0 {
-        let n = session.commented_out;
-        let (is, stays) = if n == 1 {
-            ("is", "stays")
-        } else {
-            ("are", "stay")
-        };
-        summary = format!("{summary}; {n} more {is} commented out and {stays} behind");
-    }
+    let summary = summary(&session);
     if session.notes.failed() {
         return Outcome {
             toml: String::new(),
@@ -259,17 +231,6 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
             origins: Vec::new(),
         };
     }
-    let shown: Vec<String> = paths
-        .iter()
-        .take(8)
-        .map(|p| p.display().to_string())
-        .collect();
-    let mut head = vec![
-        format!("Converted by oxinetd from {} ({}).", shown.join(", "), format.name),
-        "What the old server did for every service stands in [defaults]; a service says what differs.".to_owned(),
-    ];
-    head.extend(format.remarks.iter().map(ToString::to_string));
-    let emitted = emit::emit(&head, &format.baseline, &entries);
     let notes = session.notes.into_list();
     Outcome {
         toml: emitted.toml,
@@ -280,21 +241,77 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
     }
 }
 
-fn summary(entries: usize, exact: usize, with_notes: usize, left_out: &[String]) -> String {
+/// Writes the table, without the entries that the loader refuses.
+fn write(session: &mut Session<'_>, format: &Format, paths: &[PathBuf]) -> Emitted {
+    // Without the refused the others are as they were, so once is enough, but for entries that refer to each other.
+    const MOST_ROUNDS: usize = 4;
+    let shown: Vec<String> = paths
+        .iter()
+        .take(8)
+        .map(|p| p.display().to_string())
+        .collect();
+    let mut head = vec![
+        format!("Converted by oxinetd from {} ({}).", shown.join(", "), format.name),
+        "What the old server did for every service stands in [defaults]; a service says what differs.".to_owned(),
+    ];
+    head.extend(format.remarks.iter().map(ToString::to_string));
+    let world = OldHost::with(session.services.clone());
+    for _ in 0..MOST_ROUNDS {
+        let emitted = emit(
+            &head,
+            &format.baseline,
+            &session.entries,
+            &session.leftovers,
+        );
+        let faults = proof::faults(&emitted, &world);
+        if let Some(text) = faults.other {
+            session.notes.error(&first(paths), text);
+        } else if !faults.entries.is_empty() {
+            session.take_out(faults.entries);
+            continue;
+        }
+        return emitted;
+    }
+    let text = "what was written is no table of ours, whatever is left out";
+    session.notes.error(&first(paths), text);
+    Emitted::default()
+}
+
+/// Where something stands that concerns the input as a whole.
+fn first(paths: &[PathBuf]) -> Place {
+    Place::file(paths.first().map_or(Path::new("input"), PathBuf::as_path))
+}
+
+/// `converted 23 entries: 19 exact, 3 with notes, 1 left out (rpc)`
+fn summary(session: &Session<'_>) -> String {
+    let notes = &session.notes;
+    let touched = |e: &&Entry| {
+        let also = e.also.as_ref();
+        also.is_some_and(|file| notes.touch(file, (1, u32::MAX)))
+            || notes.touch(&e.place.file, (e.place.line, e.last_line))
+    };
+    let left_out = notes.entries_left_out();
+    let with_notes = session.entries.iter().filter(touched).count();
+    let exact = session.entries.len() - with_notes;
+    let entries = session.entries.len() + left_out.len();
     let noun = if entries == 1 { "entry" } else { "entries" };
     let mut text = format!("converted {entries} {noun}: {exact} exact");
     if with_notes > 0 {
         text = format!("{text}, {with_notes} with notes");
     }
     if !left_out.is_empty() {
-        let mut names: Vec<String> = left_out.iter().map(|n| note::printable(n)).collect();
+        let mut names: Vec<String> = left_out.iter().map(|l| note::printable(&l.name)).collect();
         names.sort();
         names.dedup();
         names.truncate(10);
         let (count, names) = (left_out.len(), names.join(", "));
         text = format!("{text}, {count} left out ({names})");
     }
-    text
+    match session.commented_out {
+        0 => text,
+        1 => format!("{text}; 1 more is commented out and stays behind"),
+        n => format!("{text}; {n} more are commented out and stay behind"),
+    }
 }
 
 /// The format of a file, by its name and its first lines that mean something.

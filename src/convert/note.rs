@@ -142,6 +142,11 @@ impl Notes {
         &self.left_out
     }
 
+    /// True when there are such entries.
+    pub(super) fn left_out_any(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// True when there can be no output.
     pub(super) fn failed(&self) -> bool {
         self.list.iter().any(|n| n.severity == Severity::Error)

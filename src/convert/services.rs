@@ -9,7 +9,7 @@ use std::path::Path;
 use super::files::{Files, decode};
 
 /// Names and aliases with their protocol.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Services {
     ports: HashMap<(String, String), u16>,
 }

@@ -1,12 +1,13 @@
 //! One conversion under way: its input, bounded, and what it has found so far.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
 use super::Options;
 use super::access::{Families, lists};
-use super::entry::Entry;
+use super::entry::{Entry, Leftover};
 use super::files::{Files, LARGEST, Text, decode, reason};
 use super::hosts_access::{self, Judge, Rules};
 use super::note::{Notes, Place};
@@ -41,6 +42,7 @@ pub(super) struct Session<'a> {
     pub(super) notes: Notes,
     pub(super) services: Services,
     pub(super) entries: Vec<Entry>,
+    pub(super) leftovers: Vec<Leftover>,
     /// Comments that look like entries.
     pub(super) commented_out: usize,
     wrap: Wrap,
@@ -64,6 +66,7 @@ impl<'a> Session<'a> {
             notes: Notes::new(options.lossy),
             services: Services::read(files, &services),
             entries: Vec::new(),
+            leftovers: Vec::new(),
             commented_out: 0,
             wrap: Wrap::Unread,
             budget: Self::BUDGET,
@@ -159,32 +162,67 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A port as it is to be written: the name where this host knows it. `None`, with a note: nobody knows it.
-    pub(super) fn port(&mut self, name: &str, protocol: &str, place: &Place) -> Option<String> {
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_digit()) {
-            if let Ok(port) = name.parse::<u16>() {
-                return Some(port.to_string());
-            }
+    /// Leaves an entry out: a note, and a comment in the table. `kind` is the word of the summary.
+    pub(super) fn leave_out(&mut self, place: &Place, original: &[String], kind: &str, text: &str) {
+        self.notes.left_out(place, kind, text);
+        self.leftovers.push(Leftover {
+            before: self.entries.len(),
+            place: place.clone(),
+            original: original.to_vec(),
+            text: text.to_owned(),
+        });
+    }
 
-            self.notes
-                .left_out(place, name, format!("`{name}` is no port"));
-            return None;
+    /// Leaves entries out that were written already: each by its index, with the reason.
+    pub(super) fn take_out(&mut self, mut faults: BTreeMap<usize, String>) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut leftovers = std::mem::take(&mut self.leftovers).into_iter().peekable();
+        let last = entries.len();
+        for (index, entry) in entries.into_iter().enumerate() {
+            while let Some(leftover) = leftovers.next_if(|l| l.before <= index) {
+                self.keep_leftover(leftover);
+            }
+            match faults.remove(&index) {
+                None => self.entries.push(entry),
+                Some(text) => {
+                    self.leave_out(&entry.place, &entry.original, &entry.name, &text);
+                }
+            }
+        }
+        while let Some(leftover) = leftovers.next_if(|l| l.before <= last) {
+            self.keep_leftover(leftover);
+        }
+    }
+
+    fn keep_leftover(&mut self, leftover: Leftover) {
+        let before = self.entries.len();
+        self.leftovers.push(Leftover { before, ..leftover });
+    }
+
+    /// A port as it is to be written: the name where this host knows it. An error: nobody knows it.
+    pub(super) fn port(
+        &mut self,
+        name: &str,
+        protocol: &str,
+        place: &Place,
+    ) -> Result<String, String> {
+        if !name.is_empty() && name.chars().all(|c| c.is_ascii_digit()) {
+            let port = name.parse::<u16>();
+            return port
+                .map(|port| port.to_string())
+                .map_err(|_| format!("`{name}` is no port"));
         }
         match self.services.port(name, protocol) {
-            Port::Listed(_) => Some(name.to_owned()),
+            Port::Listed(_) => Ok(name.to_owned()),
             Port::Assigned(port) => {
                 let text =
                     format!("`{name}` is not in /etc/services of this host: written as {port}");
                 self.notes.note(place, text);
-                Some(port.to_string())
+                Ok(port.to_string())
             }
-            Port::Unknown => {
-                let text = format!(
-                    "`{name}` is not in /etc/services of this host, so its port is unknown"
-                );
-                self.notes.left_out(place, name, text);
-                None
-            }
+            Port::Unknown => Err(format!(
+                "`{name}` is not in /etc/services of this host, so its port is unknown"
+            )),
         }
     }
 }

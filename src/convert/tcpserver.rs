@@ -52,8 +52,7 @@ pub(super) fn read(session: &mut Session<'_>, sources: Vec<Source>) -> Format {
                     entry.original = original;
                     session.entries.push(entry);
                 }
-                Err(why) if why.is_empty() => {}
-                Err(why) => session.notes.left_out(&place, "command line", why),
+                Err(why) => session.leave_out(&place, &original, "command line", &why),
             }
         }
         let after = session.entries.len() + session.notes.entries_left_out().len();
@@ -106,7 +105,7 @@ fn translate(
     let [host, port, program, arguments @ ..] = after.as_slice() else {
         return Err("needs a host, a port and a program".to_owned());
     };
-    let written = session.port(port, "tcp", place).ok_or_else(String::new)?;
+    let written = session.port(port, "tcp", place)?;
     let listen = match host.as_str() {
         "0" | "0.0.0.0" => format!("tcp4:{written}"),
         "" => return Err("needs a host".to_owned()),

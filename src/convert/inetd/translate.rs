@@ -75,9 +75,7 @@ impl<'a, 'b> Translator<'a, 'b> {
                 }
                 self.session.entries.push(entry);
             }
-            // Already told.
-            Err((kind, _)) if kind.is_empty() => {}
-            Err((kind, text)) => self.session.notes.left_out(&place, &kind, text),
+            Err((kind, text)) => self.session.leave_out(&place, &raw.original, &kind, &text),
         }
     }
 
@@ -290,11 +288,10 @@ impl<'a, 'b> Translator<'a, 'b> {
         } else {
             "tcp"
         };
-        let told = || why("", "");
         let port = self
             .session
             .port(&service.name, base, &entry.place)
-            .ok_or_else(told)?;
+            .map_err(|text| why(&service.name, text))?;
         let listen = address::listen(protocol, &service.hosts, &port);
         let (places, wrong) = listen.map_err(|text| why(&fields.service, text))?;
         for text in wrong {

@@ -145,10 +145,9 @@ fn port(
                 format!("`{name}` is UNLISTED and has no `port`, so xinetd drops it"),
             ));
         }
-        // Told by the session.
         return session
             .port(name, protocol, place)
-            .ok_or_else(|| why("", ""));
+            .map_err(|text| why(name, text));
     };
     let Ok(port) = word.text.parse::<u16>() else {
         return Err(why(

@@ -1,5 +1,6 @@
 //! A merged xinetd service to a service of ours.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use super::lexer::Block;
 use super::limits;
 use super::merge::{Record, Word};
 use super::socket::{self, Socket};
-use crate::convert::access::MOST_PREFIXES;
+use crate::convert::access::{MOST_PREFIXES, is_host_name};
 use crate::convert::entry::{Entry, Value, base_name, literal};
 use crate::convert::files::{decode, reason};
 use crate::convert::hosts_access::{Judge, unfold_tcpd};
@@ -37,9 +38,7 @@ pub(super) fn service(
             switch(session, &mut entry, name, record, defaults);
             session.entries.push(entry);
         }
-        // Already told.
-        Err((kind, _)) if kind.is_empty() => {}
-        Err((kind, text)) => session.notes.left_out(&block.place, &kind, text),
+        Err((kind, text)) => session.leave_out(&block.place, &block.original, &kind, &text),
     }
 }
 
@@ -220,13 +219,7 @@ fn run(
                 format!("`{name}`: datagrams cannot be redirected, so xinetd drops it"),
             ));
         }
-        let host = &host.text;
-        let target = if host.contains(':') {
-            format!("[{host}]:{}", port.text)
-        } else {
-            format!("{host}:{}", port.text)
-        };
-        entry.set("redirect", target);
+        entry.set("redirect", target(session, name, host, port)?);
         return Ok(Runs::Redirect);
     }
     let Some(server) = record.one("server").map(|w| w.text.clone()) else {
@@ -266,6 +259,29 @@ fn run(
         None => entry.set_command(&server, argv0, rest),
     }
     Ok(Runs::Program)
+}
+
+/// `redirect = HOST PORT`, as an address of ours.
+fn target(
+    session: &mut Session<'_>,
+    name: &str,
+    host: &Word,
+    port: &Word,
+) -> Result<String, LeftOut> {
+    let port = session
+        .port(&port.text, "tcp", &port.place)
+        .map_err(|text| why(name, format!("`{name}`: `redirect`: {text}")))?;
+    let text = host.text.as_str();
+    let address = text.split('%').next().unwrap_or_default();
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => Ok(format!("[{text}]:{port}")),
+        Ok(IpAddr::V4(_)) if address == text => Ok(format!("{text}:{port}")),
+        Err(_) if is_host_name(text) => Ok(format!("{text}:{port}")),
+        _ => Err(why(
+            name,
+            format!("`{name}`: `redirect`: `{text}` is no host, so xinetd drops it"),
+        )),
+    }
 }
 
 fn flags(

@@ -1,20 +1,31 @@
-//! What a conversion writes is a table that the loader accepts: on a host that has the accounts, names and programs of the
-//! old one, the only errors left are features that a version does not serve yet.
+//! The host of the old table, as far as the loader asks: every account, name and program is there. So what is wrong with
+//! a converted table on this host is the conversion's own fault, and its answers can be compared with the old ones
+//! anywhere.
 
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::Outcome;
-use super::files::Memory;
+use super::files::Files;
 use super::services::{Port, Services};
-use crate::config::diagnostic::{Code, Format, Severity};
-use crate::config::world::{Account, Host, Metadata, Opened, World};
-use crate::config::{Main, load};
+use crate::config::world::{Account, Metadata, Opened, World};
 
 /// A host on which everybody has an account.
-struct OldHost(Services);
+#[derive(Debug)]
+pub struct OldHost(Services);
+
+impl OldHost {
+    /// With the ports of a services file.
+    pub fn new(files: &dyn Files, services: &Path) -> Self {
+        Self(Services::read(files, services))
+    }
+
+    /// With these ports.
+    pub(super) fn with(services: Services) -> Self {
+        Self(services)
+    }
+}
 
 impl World for OldHost {
     fn user(&self, name: &str) -> io::Result<Option<Account>> {
@@ -110,34 +121,4 @@ impl World for OldHost {
     fn is_executable(&self, _: &Path) -> bool {
         true
     }
-}
-
-/// The table of a text, as the old host has it.
-pub(super) fn table(text: &str) -> crate::service::Table {
-    let world = OldHost(Services::default());
-    let main = Main::Text { name: "t", text };
-    let loaded = load(&main, &Host::new(0, 0, &world));
-    let report = loaded.report.render(Format::Short);
-    loaded.table.unwrap_or_else(|| panic!("{report}"))
-}
-
-/// Panics when the loader refuses the table.
-pub(super) fn check(outcome: &Outcome, services: &str) {
-    let files = Memory::default().with("/etc/services", services);
-    let world = OldHost(Services::read(&files, Path::new("/etc/services")));
-    let main = Main::Text {
-        name: "converted.toml",
-        text: &outcome.toml,
-    };
-    let loaded = load(&main, &Host::new(0, 0, &world));
-    let refused = |p: &&crate::config::diagnostic::Diagnostic| {
-        p.severity == Severity::Error && p.code != Code::NotYet
-    };
-    let count = loaded.report.problems().iter().filter(refused).count();
-    assert!(
-        count == 0,
-        "{count} errors\n{}\n{}",
-        loaded.report.render(Format::Short),
-        outcome.toml
-    );
 }

@@ -1,0 +1,10 @@
+//! Command lines of tcpserver and tcpsvd.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use oxinetd::convert::Kind;
+use oxinetd_fuzz::{host, importer};
+
+fuzz_target!(|data: &[u8]| {
+    importer(Some(Kind::Tcpserver), "/in/run", host("", "").with("/in/run", data));
+});
