@@ -92,6 +92,7 @@ Exit status: 0 the table does what the original did, 2 with the notes that were 
 Examples:
   oxinetd convert /etc/xinetd.conf > /etc/oxinetd.toml
   oxinetd convert --from debian /etc/inetd.conf
+  oxinetd convert --diff /etc/xinetd.conf
   oxinetd convert --to systemd rsync /etc/oxinetd.toml";
 
 /// Where the table is.
@@ -283,6 +284,9 @@ pub struct Convert {
     /// Go on without access rules and limits that cannot be kept; each is told
     #[arg(long)]
     pub lossy: bool,
+    /// Print where the table answers other than the original, instead of the table
+    #[arg(long, conflicts_with = "to")]
+    pub diff: bool,
     /// The directory of hosts.allow and hosts.deny, or `none`: there were none [default: /etc]
     #[arg(long, value_name = "DIRECTORY")]
     pub hosts_access: Option<PathBuf>,

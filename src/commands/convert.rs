@@ -10,7 +10,9 @@ use anstyle::{AnsiColor, Style};
 use super::{complain, exit};
 use crate::cli::Convert;
 use crate::config::{Format, Host, Main, load};
-use crate::convert::{Disk, Kind, Note, Options, Outcome, Severity, convert, to_systemd};
+use crate::convert::{
+    Disk, Kind, Note, OldHost, Options, Outcome, Severity, compare, convert, to_systemd,
+};
 use crate::service::Service;
 use crate::sys::start;
 use crate::sys::world::SystemWorld;
@@ -29,7 +31,14 @@ pub fn run(command: &Convert) -> u8 {
             complain("error: --to knows one format, systemd: --to systemd NAME\n");
             exit::USAGE
         }
-        None => table(&convert(&options, &Disk, &command.paths)),
+        None => {
+            let outcome = convert(&options, &Disk, &command.paths);
+            if command.diff && outcome.exit != exit::NO {
+                difference(&outcome)
+            } else {
+                print(&outcome.toml, &said(&outcome), outcome.exit)
+            }
+        }
     }
 }
 
@@ -42,8 +51,26 @@ fn hosts_access(directory: &Path) -> (PathBuf, PathBuf) {
     }
 }
 
-fn table(outcome: &Outcome) -> u8 {
-    print(&outcome.toml, &said(outcome), outcome.exit)
+/// Where the table answers other than the original.
+fn difference(outcome: &Outcome) -> u8 {
+    let services = Path::new("/etc/services");
+    match compare(outcome, &OldHost::new(&Disk, services)) {
+        Ok(compared) => {
+            let mut lines = compared.differences.join("\n");
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            let report = format!("{}{}\n", said(outcome), compared.summary);
+            let differs = !compared.differences.is_empty();
+            print(&lines, &report, if differs { 2 } else { outcome.exit })
+        }
+        Err(report) => {
+            complain(&format!(
+                "error: the table cannot be loaded to be asked\n{report}"
+            ));
+            exit::NO
+        }
+    }
 }
 
 /// The notes, and the last line that counts.

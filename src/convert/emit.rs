@@ -18,6 +18,8 @@ pub(super) struct Emitted {
     pub(super) origins: Vec<Option<Place>>,
     /// For each line of the text the index of its entry, if it belongs to one.
     pub(super) owners: Vec<Option<usize>>,
+    /// The names that the entries got.
+    pub(super) names: Vec<String>,
 }
 
 /// Keys whose most common value moves to `[defaults]` when every entry has one; else the format's own value stands
@@ -114,20 +116,24 @@ pub(super) fn emit(
         }
     }
     let mut names = Names::default();
+    let mut in_order = Vec::with_capacity(entries.len());
     let mut leftovers = leftovers.iter().peekable();
     for (index, entry) in entries.iter().enumerate() {
         while let Some(leftover) = leftovers.next_if(|l| l.before <= index) {
             out.leftover(leftover);
         }
         out.owner = Some(index);
-        out.entry(&names.unique(entry), entry, &defaults);
+        let name = names.unique(entry);
+        out.entry(&name, entry, &defaults);
         out.owner = None;
+        in_order.push(name);
     }
     leftovers.for_each(|leftover| out.leftover(leftover));
     Emitted {
         toml: out.text,
         origins: out.origins,
         owners: out.owners,
+        names: in_order,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: an [`Entry`] holds words of our language only. It knows nothing of the format that it came from, and
 //! nothing of layout: that is `emit`.
 
+use super::compare::Asked;
 use super::note::Place;
 
 /// A value of the table.
@@ -63,6 +64,8 @@ pub(super) struct Entry {
     pub(super) original: Vec<String>,
     /// False: kept as `enabled = false`.
     pub(super) enabled: bool,
+    /// What the old server answered to clients.
+    pub(super) asked: Asked,
     /// Key and value; a key occurs once.
     keys: Vec<(&'static str, Value)>,
 }
@@ -78,6 +81,7 @@ impl Entry {
             also: None,
             original: Vec::new(),
             enabled: true,
+            asked: Asked::default(),
             keys: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@
 
 mod access;
 mod collisions;
+mod compare;
 mod emit;
 mod entry;
 mod files;
@@ -26,6 +27,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use compare::{Answers, Comparison, compare};
 pub use files::{Disk, Files, LARGEST, Memory};
 pub use inetd::Dialect;
 pub use note::{Note, Place, Severity};
@@ -127,6 +129,8 @@ pub struct Outcome {
     pub exit: u8,
     /// For each line of `toml` its place in the original.
     pub origins: Vec<Option<Place>>,
+    /// What the old server answered, for [`compare`].
+    pub answers: Vec<Answers>,
 }
 
 /// What a reader says of its format as a whole.
@@ -229,8 +233,20 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
             summary: format!("nothing converted; without the errors: {summary}"),
             exit: 1,
             origins: Vec::new(),
+            answers: Vec::new(),
         };
     }
+    let answers = session
+        .entries
+        .iter()
+        .zip(&emitted.names)
+        .filter(|(entry, _)| entry.enabled);
+    let answers = answers.map(|(entry, name)| Answers {
+        service: name.clone(),
+        place: entry.place.clone(),
+        asked: entry.asked.clone(),
+    });
+    let answers = answers.collect();
     let notes = session.notes.into_list();
     Outcome {
         toml: emitted.toml,
@@ -238,6 +254,7 @@ fn finish(mut session: Session<'_>, format: &Format, paths: &[PathBuf]) -> Outco
         exit: if notes.is_empty() { 0 } else { 2 },
         notes,
         origins: emitted.origins,
+        answers,
     }
 }
 

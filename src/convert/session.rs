@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::Options;
 use super::access::{Families, lists};
+use super::compare;
 use super::entry::{Entry, Leftover};
 use super::files::{Files, LARGEST, Text, decode, reason};
 use super::hosts_access::{self, Judge, Rules};
@@ -153,13 +154,27 @@ impl<'a> Session<'a> {
     pub(super) fn restrict(entry: &mut Entry, families: Families, own: Own<'_>, judge: &Judge) {
         let mut prefixes = judge.prefixes();
         prefixes.extend(own.0);
-        let lists = lists(&prefixes, families, |net| (own.1)(net) && judge.serves(net));
+        let serves = |net: &IpNet| (own.1)(net) && judge.serves(net);
+        Self::ask(entry, families, &prefixes, serves);
+        let lists = lists(&prefixes, families, serves);
         if let Some(allow) = lists.allow {
             entry.set("allow", allow);
         }
         if let Some(deny) = lists.deny {
             entry.set("deny", deny);
         }
+    }
+
+    /// Keeps the answers of the old server.
+    pub(super) fn ask(
+        entry: &mut Entry,
+        families: Families,
+        prefixes: &[IpNet],
+        serves: impl Fn(&IpNet) -> bool,
+    ) {
+        let clients = compare::clients(prefixes, families);
+        let answers = clients.into_iter().map(|ip| (ip, serves(&IpNet::from(ip))));
+        entry.asked.clients = answers.collect();
     }
 
     /// Leaves an entry out: a note, and a comment in the table. `kind` is the word of the summary.

@@ -208,3 +208,21 @@ fn an_unreadable_file_is_an_error() {
         text(&output)
     );
 }
+
+#[test]
+fn diff_asks_both_tables() {
+    let hours = XINETD.replace(
+        '}',
+        "\tonly_from = 10.0.0.0/8\n\taccess_times = 8:00-17:59\n}",
+    );
+    let (_directory, path) = directory("xinetd.conf", hours);
+    let output = convert(&["--diff"], &path);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    assert!(output.stdout.is_empty(), "{}", text(&output));
+    assert!(
+        text(&output).contains("compared 1 service, ")
+            && text(&output).contains(": no answer differs"),
+        "{}",
+        text(&output)
+    );
+}

@@ -113,6 +113,7 @@ fn hours(entry: &mut Entry, record: &Record) -> Result<(), String> {
                 word.text
             ));
         };
+        entry.asked.windows.push((from, to));
         let to = to + 1;
         windows.push(format!(
             "{:02}:{:02}-{:02}:{:02}",

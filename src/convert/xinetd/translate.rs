@@ -624,43 +624,50 @@ fn access(
         let place = entry.place.clone();
         session.judge(&daemon, &place)
     };
-    if stream_wait && (only_from.is_some() || no_access.is_some()) {
-        let text =
-            format!("`{name}`: the addresses of a stream service with `wait` cannot be judged");
-        session.notes.loss(&entry.place, text);
-        return Ok(());
-    }
-    let denied = no_access.unwrap_or_default();
-    if let Some(allowed) = &only_from {
-        let words = record.words("only_from").unwrap_or_default();
-        for net in allowed
-            .iter()
-            .filter(|a| denied.iter().any(|d| d.contains(*a)))
-        {
-            let place = words.first().map_or(&entry.place, |w| &w.place);
-            let text = format!(
-                "`{net}` is in `no_access` too, which always wins (whatever the manual says): left out"
-            );
-            session.notes.note(place, text);
-        }
-    }
+    let denied = no_access.clone().unwrap_or_default();
     let mut prefixes = denied.clone();
     prefixes.extend(only_from.iter().flatten());
-    if prefixes.len() > MOST_PREFIXES {
-        session.notes.loss(
-            &entry.place,
-            format!("`{name}`: more than {MOST_PREFIXES} addresses"),
-        );
-        return Ok(());
-    }
     let decide = |net: &IpNet| {
         let listed = only_from
             .as_ref()
             .is_none_or(|list| list.iter().any(|n| n.contains(net)));
         listed && !denied.iter().any(|n| n.contains(net))
     };
+    let lost = if prefixes.len() > MOST_PREFIXES {
+        Some(format!("`{name}`: more than {MOST_PREFIXES} addresses"))
+    } else if stream_wait && (only_from.is_some() || no_access.is_some()) {
+        let text = "the addresses of a stream service with `wait` cannot be judged";
+        Some(format!("`{name}`: {text}"))
+    } else {
+        None
+    };
+    if let Some(text) = lost {
+        session.notes.loss(&entry.place, text);
+        Session::ask(entry, socket.families, &prefixes, decide);
+        return Ok(());
+    }
+    shadowed(session, entry, record, only_from.as_deref(), &denied);
     Session::restrict(entry, socket.families, (&prefixes, &decide), &judge);
     Ok(())
+}
+
+/// Says which items of `only_from` are of no use beside `no_access`.
+fn shadowed(
+    session: &mut Session<'_>,
+    entry: &Entry,
+    record: &Record,
+    only_from: Option<&[IpNet]>,
+    no_access: &[IpNet],
+) {
+    let words = record.words("only_from").unwrap_or_default();
+    let place = words.first().map_or(&entry.place, |w| &w.place);
+    let refused = |net: &&IpNet| no_access.iter().any(|d| d.contains(*net));
+    for net in only_from.unwrap_or_default().iter().filter(refused) {
+        let text = format!(
+            "`{net}` is in `no_access` too, which always wins (whatever the manual says): left out"
+        );
+        session.notes.note(place, text);
+    }
 }
 
 /// The name by which libwrap knows the service.
