@@ -175,8 +175,9 @@ impl Daemon {
         let listener = self.listeners.remove(key)?;
         if let Some(live) = self.services.get_mut(listener.service) {
             live.listeners.retain(|other| *other != key);
+            live.waiting.retain(|other| *other != key);
         }
-        // In the lines its key means nobody from now on.
+        self.waiting.retain(|other| *other != key);
         Some(listener)
     }
 }

@@ -212,7 +212,7 @@ impl Start {
             queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),
-            line: super::line::Line::default(),
+            waiting: Vec::new(),
             exhausted: None,
             loading: None,
             program: Program::open(self.program),

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::id::ConnectionId;
-use super::line::OwnLine;
 use super::lines::Pace;
 use super::output::Output;
 use super::queue::Queueing;
@@ -24,7 +23,7 @@ pub(super) struct LiveService {
     pub gate: Gate,
     pub listeners: Vec<ListenerKey>,
     /// Those of them that are not polled until something changes.
-    pub waiting: OwnLine,
+    pub waiting: Vec<ListenerKey>,
     /// Children that have not been reaped.
     pub children: u32,
     pub back_off: BackOff,

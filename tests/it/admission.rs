@@ -406,7 +406,7 @@ fn one_flooding_source_costs_fifty_others_nothing() {
         let from = Ipv4Addr::new(127, 1, 0, source);
         let fine = |stream: TcpStream| -> std::io::Result<()> {
             let mut stream = stream;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(Duration::from_secs(3)))?;
             stream.write_all(b"hi")?;
             stream.read_exact(&mut [0; 2])
         };
@@ -418,7 +418,8 @@ fn one_flooding_source_costs_fifty_others_nothing() {
     std::thread::scope(|scope| {
         scope.spawn(flood);
         let others = scope.spawn(|| {
-            for _ in 0..8 {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(6) {
                 for source in 1..=50 {
                     client(source);
                 }
@@ -428,7 +429,7 @@ fn one_flooding_source_costs_fifty_others_nothing() {
         over.store(true, Ordering::Relaxed);
     });
     let (asked, answered) = (asked.into_inner(), answered.into_inner());
-    assert_eq!(asked, 400);
+    assert!(asked >= 300, "{asked}");
     assert!(answered * 1000 >= asked * 995, "{answered} of {asked}");
 }
 

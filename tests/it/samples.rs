@@ -364,7 +364,7 @@ fn distcc() {
         services: &["distcc"],
         packages: &["distcc"],
         needs: "getent passwd distccd >/dev/null || echo 'distccd:x:75:65534::/:/usr/sbin/nologin' >>/etc/passwd
-            mkdir -p /usr/lib/distcc; ln -sf ../../bin/distcc /usr/lib/distcc/gcc
+            mkdir -p /usr/lib/distcc; ln -sf ../../bin/distcc \"/usr/lib/distcc/$(gcc -dumpmachine)-gcc\"
             echo 'int one(void) { return 1; }' >/srv/one.c",
         client: "cd /srv; mkdir d; DISTCC_HOSTS=127.0.0.1 DISTCC_FALLBACK=0 DISTCC_DIR=/srv/d distcc gcc -c one.c -o one.o; nm one.o",
         answer: "T one",
