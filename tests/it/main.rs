@@ -20,6 +20,7 @@ mod builtin;
 mod check;
 mod convert;
 mod core;
+mod differential;
 mod exhaustion;
 mod failures;
 mod flood;

@@ -278,6 +278,9 @@ pub(super) fn split(line: &str, quoting: Quoting) -> Result<Vec<String>, &'stati
             .map(str::to_owned)
             .collect());
     }
+    if quoting == Quoting::Argcv {
+        return Ok(split_argcv(line));
+    }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = line.chars();
@@ -309,9 +312,40 @@ pub(super) fn split(line: &str, quoting: Quoting) -> Result<Vec<String>, &'stati
     Ok(words)
 }
 
+/// Words of GNU inetutils; a quote that is not closed is data, with the rest of the line.
+fn split_argcv(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let quoted = ['"', '\''].contains(&first);
+        let inside = rest.get(1..).unwrap_or_default();
+        let (word, after) = match inside.split_once(first).filter(|_| quoted) {
+            Some(closed) => closed,
+            None if quoted => (rest, ""),
+            None => rest.split_at(rest.find([' ', '\t', '\r', '"']).unwrap_or(rest.len())),
+        };
+        words.push(word.to_owned());
+        rest = after.trim_start();
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the program of Debian 12 was seen to do it.
+    #[test]
+    fn argcv_is_odd() {
+        for (line, expected) in [
+            (r#"a\ b c\"d e"f"#, vec![r"a\", "b", r"c\", "d e", "f"]),
+            (r#"g'h'i ""x '' y"#, vec!["g'h'i", "", "x", "", "y"]),
+            (r#"x #"a b" \y \\z"#, vec!["x", "#", "a b", r"\y", r"\\z"]),
+            (r#"x "a b"#, vec!["x", "\"a b"]),
+        ] {
+            assert_eq!(split_argcv(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn each_dialect_quotes_in_its_own_way() {

@@ -40,7 +40,10 @@ enum Quoting {
     Whole,
     /// Quotes anywhere in a token.
     Shell,
-    /// Quotes and backslash.
+    /// A quote at the start of a word ends it at the next one, and a double quote ends a word before it; backslashes are
+    /// data. So the argcv of GNU inetutils 2.4 does it, whatever its manual says.
+    Argcv,
+    /// Quotes and backslash: systemd, and a plain line of a shell.
     ShellEscapes,
 }
 
@@ -95,7 +98,7 @@ impl Traits {
             },
             Some(Dialect::Inetutils) => Self {
                 name: "inetd.conf of GNU inetutils",
-                quoting: Quoting::ShellEscapes,
+                quoting: Quoting::Argcv,
                 continuation: false,
                 most_words: None,
                 starts_per_minute: Some(1000),

@@ -312,6 +312,16 @@ impl<'a, 'b> Translator<'a, 'b> {
             };
             self.session.notes.note(&file, text);
         }
+        let six = fields
+            .protocol
+            .split(',')
+            .next()
+            .is_some_and(|p| ["tcp6", "udp6"].contains(&p));
+        if self.traits.is(Dialect::Inetutils) && six && service.hosts.is_empty() {
+            let text = "GNU inetd 2.4 and its manual serve IPv4 on this line too, later ones only IPv6, and so does the \
+                        table: drop the `6` from `listen` for both";
+            self.session.notes.note(&entry.place, text);
+        }
         match <[String; 1]>::try_from(places) {
             Ok([one]) => entry.set("listen", one),
             Err(many) => entry.set("listen", many),

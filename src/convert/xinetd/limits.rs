@@ -126,7 +126,10 @@ fn hours(entry: &mut Entry, record: &Record) -> Result<(), String> {
     if windows.is_empty() {
         return Err("`access_times` is empty".to_owned());
     }
-    entry.set("hours", windows);
+    // From the first minute to the last is always.
+    if !entry.asked.windows.contains(&(0, 24 * 60 - 1)) {
+        entry.set("hours", windows);
+    }
     Ok(())
 }
 

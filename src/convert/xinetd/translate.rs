@@ -38,7 +38,14 @@ pub(super) fn service(
             switch(session, &mut entry, name, record, defaults);
             session.entries.push(entry);
         }
-        Err((kind, text)) => session.leave_out(&block.place, &block.original, &kind, &text),
+        Err((kind, mut text)) => {
+            let id = record.one("id").map_or(name, |w| w.text.as_str());
+            let listed = |list: &[Word]| list.iter().any(|w| w.text.eq_ignore_ascii_case(id));
+            if text.contains("xinetd drops") && defaults.words("enabled").is_some_and(listed) {
+                text.push_str(" (being in `enabled` brought it back, without what is wrong in it)");
+            }
+            session.leave_out(&block.place, &block.original, &kind, &text);
+        }
     }
 }
 
@@ -374,11 +381,18 @@ fn account(
             .text
             .parse()
             .map_err(|_| why(name, format!("`nice = {}` is no number", word.text)))?;
-        if !(-20..=19).contains(&nice) {
-            session.notes.note(
-                &word.place,
-                format!("`nice = {nice}` is cut to what the kernel knows, -20 to 19"),
+        let root = ["root", "0"].contains(&user.text.as_str());
+        if nice < 0 && !root {
+            let text = format!(
+                "`nice = {nice}`: xinetd asks for it as `{}`, who may not, so it had no effect: left out",
+                user.text
             );
+            session.notes.note(&word.place, text);
+            return Ok(());
+        }
+        if !(-20..=19).contains(&nice) {
+            let text = format!("`nice = {nice}` is cut to what the kernel knows, -20 to 19");
+            session.notes.note(&word.place, text);
         }
         entry.set("nice", Value::Number(nice.clamp(-20, 19)));
     }
@@ -615,8 +629,9 @@ fn access(
     socket: &Socket,
     stream_wait: bool,
 ) -> Result<(), LeftOut> {
-    let only_from = list(session, name, record, "only_from")?;
-    let no_access = list(session, name, record, "no_access")?;
+    let mapped = socket.families.v4 && socket.families.v6;
+    let only_from = list(session, name, record, "only_from", mapped)?;
+    let no_access = list(session, name, record, "no_access", mapped)?;
     let judge = if flags.iter().any(|f| f == "NOLIBWRAP") || stream_wait {
         Judge::default()
     } else {
@@ -692,13 +707,14 @@ fn list(
     name: &str,
     record: &Record,
     attribute: &str,
+    mapped: bool,
 ) -> Result<Option<Vec<IpNet>>, LeftOut> {
     let Some(words) = record.words(attribute) else {
         return Ok(None);
     };
     let mut nets = Vec::new();
     for word in words {
-        match addresses::item(&word.text) {
+        match addresses::item(&word.text, mapped) {
             Item::Nets(list) => nets.extend(list),
             Item::Odd(list, text) => {
                 session.notes.note(&word.place, text);

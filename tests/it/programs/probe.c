@@ -45,7 +45,44 @@ static void limits(void) {
     dprintf(1, "leader=%d\n", getsid(0) == getpid());
 }
 
+// Everything that one super-server may do otherwise than another, a line each.
+static void report(int argc, char **argv) {
+    // What is left unread would cost the other servers' clients the end of the answer.
+    for (char bytes[512]; read(0, bytes, sizeof bytes) > 0;) {}
+    for (int i = 0; i < argc; i++) dprintf(1, "argv[%d]=%s\n", i, argv[i]);
+    dprintf(1, "uid=%d/%d gid=%d/%d groups=", getuid(), geteuid(), getgid(), getegid());
+    gid_t groups[64];
+    int count = getgroups(64, groups);
+    for (int least = -1, i = 0; i < count; i++) { // in order
+        int next = 1 << 30;
+        for (int k = 0; k < count; k++)
+            if ((int)groups[k] > least && (int)groups[k] < next) next = groups[k];
+        if (next == 1 << 30) break;
+        dprintf(1, "%d ", next);
+        least = next;
+    }
+    char cwd[4096] = "?";
+    if (!getcwd(cwd, sizeof cwd)) strcpy(cwd, "?");
+    dprintf(1, "\ncwd=%s\nfds=", cwd);
+    fds();
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat is;
+        fstat(fd, &is);
+        dprintf(1, "fd %d is %s\n", fd, S_ISSOCK(is.st_mode) ? "a socket" : "no socket");
+    }
+    static const char *names[] = {"REMOTE_HOST", "ONE", "TWO", "THREE"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i])) dprintf(1, "%s=%s\n", names[i], getenv(names[i]));
+    limits();
+    signals();
+}
+
 int main(int argc, char **argv) {
+    char self[4096] = "";
+    if (readlink("/proc/self/exe", self, sizeof self - 1) > 7 && !strcmp(strrchr(self, '/'), "/report")) {
+        report(argc, argv);
+        return 0;
+    }
     const char *what = argc > 1 ? argv[1] : "hello";
     if (!strcmp(what, "hello")) return write(1, "hello\n", 6) != 6;
     if (!strcmp(what, "fds")) fds();
