@@ -347,6 +347,11 @@ impl Gate {
         self.over_limit == OverLimit::Queue && self.connections.is_full()
     }
 
+    /// How many more connections `max_connections` leaves room for.
+    pub fn room(&self) -> u32 {
+        self.connections.room()
+    }
+
     /// True while a `pause` lasts.
     pub fn is_paused(&self, house: &House, now: Instant) -> bool {
         self.rate.is_paused(house.nanos(now))

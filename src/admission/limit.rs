@@ -23,6 +23,12 @@ impl Count {
         self.max.is_some_and(|max| self.live.get() >= max.get())
     }
 
+    /// How many more there may be.
+    pub(super) fn room(&self) -> u32 {
+        self.max
+            .map_or(u32::MAX, |max| max.get().saturating_sub(self.live.get()))
+    }
+
     /// Counts one until the value is dropped.
     pub(super) fn take(&self) -> Counted {
         self.live.set(self.live.get() + 1);

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::Key;
 
-use super::state::{Child, Held, ListenerState};
+use super::line::{Obstacle, RETRY};
+use super::state::{Child, Held, Listener, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::{Arrival, Moment, Verdict, Wait};
 use crate::event::Event;
 use crate::handover::state::Stamp;
 use crate::handover::{Packer, Unpacker};
-use crate::launch::{Connection, LaunchError};
+use crate::launch::{Connection, LaunchError, Launcher};
 use crate::listener::Accepted;
 use crate::service::Peer;
 use crate::sys::errno;
@@ -24,12 +25,10 @@ use crate::sys::poller::Interest;
 use crate::sys::{proc, socket};
 
 /// Connections taken from one listener in one turn, so that no flood delays the others.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// Connections lost before they came to us, after which a listener rests: such an error may also be one for good, of a
 /// firewall or a security module.
 const LOST_IN_A_ROW: usize = 16;
-/// How soon exhaustion is looked at again.
-const RETRY: Duration = Duration::from_millis(100);
 /// How long a connection waits for a child that cannot be made.
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
 /// How often continuing exhaustion is told.
@@ -37,84 +36,101 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// Exhaustion that has not been met for this long is over.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Why a listener is left alone for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obstacle {
-    /// The service's own: full, paused. It is woken by the service.
-    Service,
-    /// The daemon's: full, no launch slot. It is woken when a child ends or a launch settles.
-    Daemon,
+/// What came of looking for one connection.
+#[derive(Debug)]
+pub(super) enum Took {
+    /// One, served or refused.
+    One,
+    /// One that was lost before it came to us.
+    Lost(io::Error),
+    /// Nobody waits.
+    Nobody,
+    /// There is somebody, or may be, and something is in the way.
+    Obstacle(Obstacle),
+    /// The listener is suspended, or gone.
+    Stopped,
 }
 
 impl Daemon {
+    /// epoll tells of waiting clients.
     pub(super) fn on_listener(&mut self, key: ListenerKey, now: Instant) {
+        let polling = |listener: &Listener| listener.state == ListenerState::Polling;
+        if !self.accepts() || !self.listeners.get(key).is_some_and(polling) {
+            return;
+        }
+        if self.line.has_somebody() {
+            // Those in the line were first.
+            return self.suspend(key, Obstacle::Daemon);
+        }
         let mut lost = 0;
         for turn in 0..BATCH {
-            let Some(listener) = self.listeners.get_mut(key) else {
-                return;
-            };
-            let service = listener.service;
-            if self.leaving
-                || self.phase != Phase::Serving
-                || listener.state != ListenerState::Polling
-            {
-                return;
-            }
-            // Who is held has been admitted, and may be the very one that fills the service.
-            if listener.held.is_some() {
-                if !self.has_slot(service) {
-                    return self.suspend(key, Obstacle::Daemon);
-                }
-                let held = self.listeners.get_mut(key).and_then(|it| it.held.take());
-                if held.is_some_and(|held| !self.launch_held(key, service, held, now)) {
-                    return;
-                }
-                continue;
-            }
-            if let Some(obstacle) = self.obstacle(service, turn == 0, now) {
+            match self.take(key, turn == 0, now) {
+                Took::One => {}
+                Took::Lost(_) if lost < LOST_IN_A_ROW => lost += 1,
+                Took::Lost(error) => return self.on_exhausted(key, "accept", &error, now),
                 // After the first turn nobody may be waiting: that is for epoll to say.
-                if turn == 0 || obstacle == Obstacle::Daemon {
-                    self.suspend(key, obstacle);
-                }
-                return;
-            }
-            let Some(socket) = self
-                .listeners
-                .get(key)
-                .and_then(|listener| listener.socket.as_ref())
-            else {
-                return;
-            };
-            match socket.accept() {
-                Accepted::Connection(fd, peer) => {
-                    if !self.on_connection(key, service, fd, peer, now) {
-                        return;
-                    }
-                }
-                Accepted::Lost(_) if lost < LOST_IN_A_ROW => lost += 1,
-                Accepted::Empty => return,
-                Accepted::Lost(error) | Accepted::Exhausted(error) => {
-                    return self.on_exhausted(key, "accept", &error, now);
-                }
-                Accepted::Broken(error) => return self.reopen(key, &error, now),
+                Took::Obstacle(Obstacle::Service) if turn > 0 => return,
+                Took::Obstacle(obstacle) => return self.suspend(key, obstacle),
+                Took::Nobody | Took::Stopped => return,
             }
         }
     }
 
-    /// What keeps `service` from taking a connection now. `waiting`: epoll has just told that somebody waits.
-    fn obstacle(&mut self, service: ServiceKey, waiting: bool, now: Instant) -> Option<Obstacle> {
-        let live = self.services.get_mut(service)?;
-        if live.held_off || live.paused_until.is_some_and(|until| until > now) {
-            return Some(Obstacle::Service);
-        }
-        if !waiting && !live.gate.may_go_on(&self.house, now) {
-            return Some(Obstacle::Service);
-        }
-        if let Some(wait) = live.gate.wait(&self.house, now) {
-            self.note_queue(Some(service), &wait, now);
-            if let Some(until) = wait.until {
-                self.timers.set(until, Timer::Wake(service));
+    /// True while connections are taken at all.
+    pub(super) fn accepts(&self) -> bool {
+        self.phase == Phase::Serving && !self.leaving
+    }
+
+    /// Takes one connection of a listener. `waiting`: epoll has just told that somebody waits.
+    pub(super) fn take(&mut self, key: ListenerKey, waiting: bool, now: Instant) -> Took {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return Took::Stopped;
+        };
+        let service = listener.service;
+        // Who is held has been admitted, and may be the very one that fills the service.
+        if listener.held.is_some() {
+            if !self.launcher.has_room() {
+                return Took::Obstacle(Obstacle::Daemon);
             }
+            if !self.has_share(service) {
+                // Not into the service's line: that one moves when there is room, which the held one may have taken.
+                self.rest(key);
+                return Took::Stopped;
+            }
+            let held = self.listeners.get_mut(key).and_then(|it| it.held.take());
+            return match held {
+                Some(held) => self.launch_held(key, service, held, now),
+                None => Took::Stopped,
+            };
+        }
+        if let Some(obstacle) = self.obstacle(service, waiting, now) {
+            return Took::Obstacle(obstacle);
+        }
+        let Some(socket) = self
+            .listeners
+            .get(key)
+            .and_then(|listener| listener.socket.as_ref())
+        else {
+            return Took::Stopped;
+        };
+        match socket.accept() {
+            Accepted::Connection(fd, peer) => self.on_connection(key, service, fd, peer, now),
+            Accepted::Lost(error) => Took::Lost(error),
+            Accepted::Empty => Took::Nobody,
+            Accepted::Exhausted(error) => {
+                self.on_exhausted(key, "accept", &error, now);
+                Took::Stopped
+            }
+            Accepted::Broken(error) => {
+                self.reopen(key, &error, now);
+                Took::Stopped
+            }
+        }
+    }
+
+    /// What keeps `service` from taking a connection now. `waiting`: somebody is known to wait.
+    fn obstacle(&mut self, service: ServiceKey, waiting: bool, now: Instant) -> Option<Obstacle> {
+        if self.is_held_up(service, waiting, now) {
             return Some(Obstacle::Service);
         }
         if self.house.is_full() {
@@ -123,52 +139,35 @@ impl Daemon {
             }
             return Some(Obstacle::Daemon);
         }
-        (!self.has_slot(service)).then_some(Obstacle::Daemon)
+        (!self.launcher.has_room()).then_some(Obstacle::Daemon)
     }
 
-    fn has_slot(&self, service: ServiceKey) -> bool {
+    /// True when something of the service itself is in the way. Whatever it is, [`Daemon::wake_service`] is called when
+    /// it is gone.
+    pub(super) fn is_held_up(&mut self, service: ServiceKey, waiting: bool, now: Instant) -> bool {
+        let Some(live) = self.services.get_mut(service) else {
+            return true;
+        };
+        if live.held_off || live.paused_until.is_some_and(|until| until > now) {
+            return true;
+        }
+        if !waiting && !live.gate.may_go_on(&self.house, now) {
+            return true;
+        }
+        if let Some(wait) = live.gate.wait(&self.house, now) {
+            self.note_queue(Some(service), &wait, now);
+            if let Some(until) = wait.until {
+                self.timers.set(until, Timer::Wake(service));
+            }
+            return true;
+        }
+        !self.has_share(service)
+    }
+
+    fn has_share(&self, service: ServiceKey) -> bool {
         self.services
             .get(service)
-            .is_some_and(|live| self.launcher.has_room(&live.plan))
-    }
-
-    fn suspend(&mut self, key: ListenerKey, obstacle: Obstacle) {
-        let Some(listener) = self.listeners.get_mut(key) else {
-            return;
-        };
-        let Some(socket) = listener.socket.as_ref() else {
-            return;
-        };
-        listener.state = ListenerState::Waiting;
-        let _ = self.poller.modify(
-            socket.as_fd(),
-            Interest::Nothing,
-            Token::Listener(key).bits(),
-        );
-        match obstacle {
-            Obstacle::Daemon => self.waiting.push(key),
-            Obstacle::Service => {
-                if let Some(live) = self.services.get_mut(listener.service) {
-                    live.waiting.push(key);
-                }
-            }
-        }
-    }
-
-    /// Polls the listeners of `service` again.
-    pub(super) fn wake_service(&mut self, service: ServiceKey) {
-        let Some(live) = self.services.get_mut(service) else {
-            return;
-        };
-        let mut waiting = std::mem::take(&mut live.waiting);
-        for key in waiting.drain(..) {
-            self.poll_again(key);
-        }
-        if let Some(live) = self.services.get_mut(service) {
-            // Its room is used again; who was suspended anew meanwhile stays in it.
-            waiting.append(&mut live.waiting);
-            live.waiting = waiting;
-        }
+            .is_some_and(|live| Launcher::has_share(&live.plan))
     }
 
     /// The predecessor had run out of something.
@@ -182,41 +181,11 @@ impl Daemon {
         self.exhausted = Some(Exhausted {
             told: at(told),
             last: at(last),
-            retrying: false,
         });
         self.timers.set(now + CALM, Timer::Calm);
     }
 
-    /// Polls the listeners that wait for the daemon again.
-    pub(super) fn wake_waiting(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for key in waiting.drain(..) {
-            self.poll_again(key);
-        }
-        waiting.append(&mut self.waiting);
-        self.waiting = waiting;
-    }
-
-    fn poll_again(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get_mut(key) else {
-            return;
-        };
-        let Some(socket) = listener.socket.as_ref() else {
-            return;
-        };
-        listener.state = ListenerState::Polling;
-        let _ = self.poller.modify(
-            socket.as_fd(),
-            Interest::Readable,
-            Token::Listener(key).bits(),
-        );
-        if listener.held.is_some() {
-            // Its client is not in the kernel's queue, so epoll would not tell of it.
-            self.on_listener(key, Instant::now());
-        }
-    }
-
-    /// Serves or refuses a connection. False: the listener is suspended.
+    /// Serves or refuses a connection.
     fn on_connection(
         &mut self,
         key: ListenerKey,
@@ -224,9 +193,9 @@ impl Daemon {
         connection: OwnedFd,
         peer: Peer,
         now: Instant,
-    ) -> bool {
+    ) -> Took {
         let Some(live) = self.services.get_mut(service) else {
-            return false;
+            return Took::Stopped;
         };
         let groups = if live.gate.asks_groups() {
             socket::peer_groups(connection.as_fd())
@@ -261,7 +230,7 @@ impl Daemon {
             ),
             Verdict::Refuse { refusal, ban } => {
                 self.refuse(service, connection, &peer, refusal, ban, now);
-                true
+                Took::One
             }
         }
     }
@@ -272,7 +241,7 @@ impl Daemon {
         service: ServiceKey,
         held: Held,
         now: Instant,
-    ) -> bool {
+    ) -> Took {
         if now.duration_since(held.since) < HELD_AT_MOST {
             return self.launch(key, service, held, now);
         }
@@ -288,25 +257,25 @@ impl Daemon {
             };
             Self::tell(&mut self.log, Some(live), &event);
         }
-        true
+        Took::One
     }
 
-    /// Makes the child of an admitted connection. False: there was no room; it is held and the listener suspended.
-    fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> bool {
+    /// Makes the child of an admitted connection. Without room it is held and the listener rests.
+    fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> Took {
         let id = self.ids.next();
         let equipment = match self.equip(service, &id) {
             Ok(equipment) => equipment,
             Err(error) => return self.on_no_room(key, held, "pipe or control group", &error, now),
         };
         let Some(live) = self.services.get(service) else {
-            return false;
+            return Took::Stopped;
         };
         let Some(socket) = self
             .listeners
             .get(key)
             .and_then(|listener| listener.socket.as_ref())
         else {
-            return false;
+            return Took::Stopped;
         };
         let Held {
             connection: fd,
@@ -364,7 +333,7 @@ impl Daemon {
             (Ok(child), _) => {
                 self.on_launched(service, child);
                 self.watch(child, fd);
-                true
+                Took::One
             }
             (Err(error), Some(ticket)) if errno::is_exhaustion(error.errno) => {
                 let held = Held {
@@ -391,7 +360,7 @@ impl Daemon {
                     id.as_str(),
                     now,
                 );
-                true
+                Took::One
             }
         }
     }
@@ -424,25 +393,22 @@ impl Daemon {
         what: &str,
         error: &io::Error,
         now: Instant,
-    ) -> bool {
+    ) -> Took {
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.held = Some(held);
         }
         self.on_exhausted(key, what, error, now);
-        false
+        Took::Stopped
     }
 
     /// Descriptors, memory or processes are exhausted: the listener rests until a child ends or a moment has passed.
     fn on_exhausted(&mut self, key: ListenerKey, what: &str, error: &io::Error, now: Instant) {
-        self.suspend(key, Obstacle::Daemon);
+        self.rest(key);
         let state = self.exhausted.get_or_insert_with(|| {
             self.timers.set(now + CALM, Timer::Calm);
             Exhausted::default()
         });
         state.last = Some(now);
-        if !std::mem::replace(&mut state.retrying, true) {
-            self.timers.set(now + RETRY, Timer::Retry);
-        }
         if state
             .told
             .is_none_or(|told| now.duration_since(told) >= TELL_AGAIN)
@@ -457,14 +423,6 @@ impl Daemon {
             };
             Self::tell(&mut self.log, None, &event);
         }
-    }
-
-    /// The time to try again.
-    pub(super) fn on_retry(&mut self) {
-        if let Some(state) = self.exhausted.as_mut() {
-            state.retrying = false;
-        }
-        self.wake_waiting();
     }
 
     /// Exhaustion is over when it has not been met for a while.
@@ -496,6 +454,4 @@ pub(super) struct Exhausted {
     told: Option<Instant>,
     /// When it was met last.
     last: Option<Instant>,
-    /// A retry is set.
-    retrying: bool,
 }

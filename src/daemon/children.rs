@@ -33,14 +33,17 @@ impl Daemon {
             self.on_settled(KeyData::from_ffi(one.key).into(), one.outcome, now);
         }
         self.settled = settled;
-        self.wake_waiting();
     }
 
     fn on_settled(&mut self, key: ChildKey, outcome: Outcome, now: Instant) {
+        let Some(service) = self.children.get(key).map(|child| child.service) else {
+            return;
+        };
+        // Its share of launches is free again.
+        self.wake_service(service);
         let Some(child) = self.children.get_mut(key) else {
             return;
         };
-        let service = child.service;
         match outcome {
             Outcome::Started => {
                 child.launch = Launch::Done;
@@ -168,7 +171,7 @@ impl Daemon {
         if self
             .children
             .get(key)
-            .is_some_and(|child| child.launch == Launch::Running)
+            .is_some_and(|child| child.launch != Launch::Done)
             && let Some(one) = self.launcher.settle_dead(key.data().as_ffi())
         {
             self.on_settled(key, one.outcome, now);
@@ -227,7 +230,7 @@ impl Daemon {
             live.children -= 1;
         }
         self.wake_service(child.service);
-        self.wake_waiting();
+        self.wake_one_resting();
         Some(child)
     }
 

@@ -175,9 +175,8 @@ impl Daemon {
         let listener = self.listeners.remove(key)?;
         if let Some(live) = self.services.get_mut(listener.service) {
             live.listeners.retain(|other| *other != key);
-            live.waiting.retain(|other| *other != key);
         }
-        self.waiting.retain(|other| *other != key);
+        // In the lines its key means nobody from now on.
         Some(listener)
     }
 }

@@ -14,6 +14,7 @@ mod ending;
 mod equipment;
 mod id;
 mod leaves;
+mod line;
 mod lines;
 mod lingering;
 mod listeners;
@@ -104,8 +105,7 @@ pub struct Daemon {
     queueing: Option<queue::Queueing>,
     ids: ConnectionIds,
     timers: Timers,
-    /// Listeners that wait for something of the whole daemon: room, a launch slot, descriptors.
-    waiting: Vec<ListenerKey>,
+    line: line::Line,
     exhausted: Option<accept::Exhausted>,
     loading: Option<Loading>,
     program: Program,
@@ -198,6 +198,7 @@ impl Daemon {
         self.on_events(ready, now, |token| {
             !matches!(token, Token::Child(_) | Token::Listener(_))
         });
+        self.serve_line(now);
         self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
         self.settle_trees(now);
     }
@@ -251,9 +252,12 @@ impl Daemon {
         }
     }
 
-    /// How long this turn may sleep. While a launch is in flight a millisecond: nothing tells epoll that a slot came
-    /// free (launch.md 3.5).
+    /// How long this turn may sleep. While a launch is in flight not long: nothing tells epoll that a slot came free
+    /// (launch.md 3.5).
     fn timeout(&self, log: Option<Instant>) -> Option<Duration> {
+        if self.line_moves() {
+            return Some(Duration::ZERO);
+        }
         let now = Instant::now();
         let mut deadline = self.timers.next();
         for other in [log, self.launcher_deadline(now), self.phase_deadline()]
@@ -266,7 +270,7 @@ impl Daemon {
     }
 
     fn launcher_deadline(&self, now: Instant) -> Option<Instant> {
-        (self.launcher.in_flight() > 0).then(|| now + Duration::from_millis(1))
+        self.launcher.look_again(now).map(|pause| now + pause)
     }
 
     fn phase_deadline(&self) -> Option<Instant> {

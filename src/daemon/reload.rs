@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::line::{Obstacle, OwnLine};
 use super::lines::Pace;
 use super::loading::LoadChild;
 use super::state::{BackOff, Counters, LiveService};
@@ -440,11 +441,10 @@ impl Daemon {
         if before != service {
             if let Some(live) = self.services.get_mut(before) {
                 live.listeners.retain(|other| *other != listener);
-                live.waiting.retain(|other| *other != listener);
+                live.waiting.remove(listener);
             }
             if let Some(live) = self.services.get_mut(service) {
                 live.listeners.push(listener);
-                live.waiting.push(listener);
                 if let Some(socket) = &entry.socket {
                     let event = Event::Listen {
                         service: &live.service.name,
@@ -454,6 +454,8 @@ impl Daemon {
                 }
             }
             self.store_listener(listener);
+            // Whether it can be served there is seen when the lines move.
+            self.suspend(listener, Obstacle::Service);
         }
     }
 
@@ -465,7 +467,7 @@ impl Daemon {
             plan,
             gate: Gate::new(&self.house, &service.admission, lists, now),
             listeners: Vec::new(),
-            waiting: Vec::new(),
+            waiting: OwnLine::default(),
             children: 0,
             back_off: BackOff::default(),
             paused_until: None,
@@ -487,7 +489,6 @@ impl Daemon {
         for key in keys {
             self.wake_service(key);
         }
-        self.wake_waiting();
     }
 }
 

@@ -212,7 +212,7 @@ impl Start {
             queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),
-            waiting: Vec::new(),
+            line: super::line::Line::default(),
             exhausted: None,
             loading: None,
             program: Program::open(self.program),

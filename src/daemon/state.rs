@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::id::ConnectionId;
+use super::line::OwnLine;
 use super::lines::Pace;
 use super::output::Output;
 use super::queue::Queueing;
@@ -23,7 +24,7 @@ pub(super) struct LiveService {
     pub gate: Gate,
     pub listeners: Vec<ListenerKey>,
     /// Those of them that are not polled until something changes.
-    pub waiting: Vec<ListenerKey>,
+    pub waiting: OwnLine,
     /// Children that have not been reaped.
     pub children: u32,
     pub back_off: BackOff,

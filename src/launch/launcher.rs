@@ -8,6 +8,7 @@
     reason = "clone, and the one-time set-up of the process for it"
 )]
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -35,6 +36,10 @@ pub struct Launcher {
     low: Low,
     pool: Pool,
     flights: Vec<Flight>,
+    /// Those that were told to be stuck: the death of their children tells their end.
+    stuck: HashMap<u64, Flight>,
+    /// When the last child was made.
+    last: Option<Instant>,
     tid_address: *mut u32,
     sharing: Sharing,
 }
@@ -58,7 +63,6 @@ struct Flight {
     share: Share,
     low: Option<Set>,
     since: Instant,
-    told_stuck: bool,
 }
 
 impl Launcher {
@@ -90,6 +94,8 @@ impl Launcher {
             low: Low::new(floor(open_files))?,
             pool: Pool::new()?,
             flights: Vec::new(),
+            stuck: HashMap::new(),
+            last: None,
             tid_address: fork::tid_address(),
             sharing: if clone::SUPPORTED {
                 Sharing::Hoped
@@ -99,9 +105,14 @@ impl Launcher {
         })
     }
 
-    /// True when a launch of this plan would find a slot, low descriptors, and room in the plan's share.
-    pub fn has_room(&self, plan: &Plan) -> bool {
-        Share::available(plan) && self.low.has_room() && self.pool.has_room()
+    /// True when a launch would find a slot and low descriptors.
+    pub fn has_room(&self) -> bool {
+        self.low.has_room() && self.pool.has_room()
+    }
+
+    /// True when the plan may have another launch in flight.
+    pub fn has_share(plan: &Plan) -> bool {
+        Share::available(plan)
     }
 
     /// Makes a child for a connection. The caller may close its copy of the connection at once. `body` is what the child
@@ -149,13 +160,13 @@ impl Launcher {
         };
         match made {
             Ok(launched) => {
+                self.last = Some(now);
                 self.flights.push(Flight {
                     key,
                     slot,
                     share,
                     low: Some(set),
                     since: now,
-                    told_stuck: false,
                 });
                 Ok(launched)
             }
@@ -182,33 +193,45 @@ impl Launcher {
                 self.low.retire(set);
             }
             if left {
-                settled.push(self.land(index));
-                continue;
-            }
-            if !flight.told_stuck && now.saturating_duration_since(flight.since) >= DEADLINE {
-                flight.told_stuck = true;
+                let flight = self.flights.swap_remove(index);
+                settled.push(self.land(flight));
+            } else if now.saturating_duration_since(flight.since) >= DEADLINE {
+                let flight = self.flights.swap_remove(index);
+                let (key, step) = (flight.key, Outcome::step(stage));
                 settled.push(Settled {
-                    key: flight.key,
-                    outcome: Outcome::Stuck {
-                        step: Outcome::step(stage),
-                    },
+                    key,
+                    outcome: Outcome::Stuck { step },
                 });
+                self.stuck.insert(key, flight);
+            } else {
+                index += 1;
             }
-            index += 1;
         }
     }
 
     /// The child of this launch is dead: settles what the kernel has not told yet. `None` when all is settled, which
     /// is the rule.
     pub fn settle_dead(&mut self, key: u64) -> Option<Settled> {
-        let index = self.flights.iter().position(|flight| flight.key == key)?;
-        Some(self.land(index))
+        let flight = self.stuck.remove(&key).or_else(|| {
+            let index = self.flights.iter().position(|flight| flight.key == key)?;
+            Some(self.flights.swap_remove(index))
+        })?;
+        Some(self.land(flight))
     }
 
-    /// Launches whose children have not left. While there are some, nothing else may wake the daemon: it looks again
-    /// after a millisecond.
+    /// Launches whose children have not left.
     pub fn in_flight(&self) -> usize {
-        self.flights.len() + self.low.stale()
+        self.flights.len() + self.stuck.len() + self.low.stale()
+    }
+
+    /// When to sweep again, if nothing else wakes the daemon before: nothing tells epoll that a child has left. Soon
+    /// after a launch in a millisecond, later less often.
+    pub fn look_again(&self, now: Instant) -> Option<Duration> {
+        if self.flights.is_empty() && self.low.stale() == 0 {
+            return None;
+        }
+        let age = self.last.map(|last| now.saturating_duration_since(last));
+        Some((age.unwrap_or_default() / 8).clamp(SOON, LATER))
     }
 
     /// A sentence for the log when children cannot share the daemon's memory, for a reason found by trying.
@@ -296,15 +319,15 @@ impl Launcher {
         }
     }
 
-    /// Takes a flight out, gives back what it held, and tells how it ended.
-    fn land(&mut self, index: usize) -> Settled {
+    /// Gives back what a flight held, and tells how it ended.
+    fn land(&mut self, flight: Flight) -> Settled {
         let Flight {
             key,
             slot,
             share,
             low,
             ..
-        } = self.flights.swap_remove(index);
+        } = flight;
         if let Some(set) = low {
             self.low.retire(set);
         }
@@ -369,3 +392,6 @@ const SHARED_FLAGS: usize = (libc::CLONE_VM
     | libc::SIGCHLD) as usize;
 /// The age at which a launch is stuck.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Pauses between sweeps.
+const SOON: Duration = Duration::from_millis(1);
+const LATER: Duration = Duration::from_millis(50);

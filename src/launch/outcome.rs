@@ -55,7 +55,8 @@ pub enum Outcome {
         /// Which.
         step: Step,
     },
-    /// Over five seconds old, and still at this step: to be killed by pidfd. Told once; the end is told too.
+    /// Over five seconds old, and still at this step. Told once. The caller has to kill it by its pidfd: the end is
+    /// settled by [`Launcher::settle_dead`](super::Launcher::settle_dead), and no sweep looks at it again.
     Stuck {
         /// Which.
         step: Step,

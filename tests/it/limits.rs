@@ -131,3 +131,63 @@ fn limit_holds_under_a_storm() {
     daemon.quiet();
     assert_eq!(daemon.count(&["EXIT: x", "status=0"]), 180);
 }
+
+/// Forty services share two places; a third of the clients have left before their turn.
+#[test]
+fn room_of_the_daemon_goes_round_all_who_wait_for_it() {
+    let table = |number: u32| {
+        format!("[service.s{number}]\nlisten = \"127.0.0.1:0\"\nbuiltin = \"echo\"\nlog = []\n")
+    };
+    let daemon = Builder::new()
+        .table(&(0..40).map(table).collect::<String>())
+        .daemon("max_connections = 2")
+        .trouble("connections")
+        .start();
+    let held: Vec<_> = (0..2).flat_map(|_| fill(&daemon, "s0", 1)).collect();
+    let waiting: Vec<_> = (0..40)
+        .map(|number| (number, Client::connect(daemon.tcp(&format!("s{number}")))))
+        .filter(|(number, _)| number % 3 > 0)
+        .collect();
+    drop(held);
+    std::thread::scope(|scope| {
+        for (_, mut client) in waiting {
+            scope.spawn(move || client.echo(b"my turn"));
+        }
+    });
+}
+
+/// The same within one service that has many sockets.
+#[test]
+fn room_of_a_service_goes_round_its_sockets() {
+    let listen = vec!["\"127.0.0.1:0\""; 40].join(", ");
+    let daemon = Builder::new()
+        .table(&format!(
+            "[service.x]\nlisten = [{listen}]\nbuiltin = \"echo\"\nlog = []\nmax_connections = 2"
+        ))
+        .trouble("connections")
+        .start();
+    let addresses: Vec<std::net::SocketAddr> = daemon
+        .addresses("x")
+        .iter()
+        .map(|address| address.trim_start_matches("tcp ").parse().unwrap())
+        .collect();
+    assert_eq!(addresses.len(), 40);
+    let hold = |address: &std::net::SocketAddr| {
+        let mut client = Client::connect(*address);
+        client.echo(b"mine");
+        client
+    };
+    let held: Vec<_> = addresses[..2].iter().map(hold).collect();
+    let waiting: Vec<_> = addresses
+        .iter()
+        .map(|address| Client::connect(*address))
+        .enumerate()
+        .filter(|(number, _)| number % 3 > 0)
+        .collect();
+    drop(held);
+    std::thread::scope(|scope| {
+        for (_, mut client) in waiting {
+            scope.spawn(move || client.echo(b"my turn"));
+        }
+    });
+}

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::super::id::{ConnectionId, ConnectionIds};
 use super::super::leaves::Leaves;
+use super::super::line::OwnLine;
 use super::super::lines::Pace;
 use super::super::output::Output;
 use super::super::start::{EVENTS, Overrides, Start};
@@ -279,7 +280,7 @@ impl Daemon {
             service,
             gate,
             listeners: Vec::new(),
-            waiting: Vec::new(),
+            waiting: OwnLine::default(),
             children: 0,
             back_off: BackOff::resume(record.start_failures),
             paused_until: record.paused_until.map(|until| unpacker.at(until)),
@@ -399,8 +400,8 @@ impl Daemon {
                 ticket,
                 since: unpacker.at(record.since),
             });
-            self.waiting.push(key);
         }
+        self.rest(key);
         Ok(())
     }
 
@@ -487,7 +488,6 @@ impl Daemon {
         };
         let now = Instant::now();
         let away = now.duration_since(left);
-        self.wake_waiting();
         match problem {
             Some(problem) => self.tell_failed_upgrade(problem, waiting(Awaited::Upgrade)),
             None => self.tell_upgrade(from, away, waiting(Awaited::Upgrade)),
