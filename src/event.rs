@@ -61,10 +61,10 @@ pub enum Event<'a> {
         duration: Duration,
         /// Bytes from and to the peer, where known.
         bytes: Option<(u64, u64)>,
-        /// User and system time.
-        cpu: Duration,
-        /// Largest resident set, KiB.
-        max_rss: u64,
+        /// User and system time; `None`: its process serves others too.
+        cpu: Option<Duration>,
+        /// Largest resident set, KiB; `None`: as above.
+        max_rss: Option<u64>,
         /// Why the daemon ended it, if it did (`timeout`, `idle`, `killed`, `client gone`, …).
         reason: Option<&'a str>,
         /// Connection id.

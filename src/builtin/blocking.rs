@@ -105,8 +105,8 @@ const SMALL: usize = 4 * 1024;
 /// of the noise.
 const LARGE: usize = 64 * 1024;
 
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 * 1024;
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ mod datagram;
 mod daytime;
 mod discard;
 mod echo;
+mod event;
 mod guard;
 mod health;
 mod process;
@@ -23,17 +24,19 @@ mod qotd;
 mod random;
 mod tarpit;
 mod text;
+mod thread;
 mod time;
+pub mod worker;
 
 use std::io::{self, Write};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use blocking::linger;
 pub use datagram::serve_datagrams;
-pub use process::serve;
 
-use crate::service::BuiltinKind;
+use crate::service::{Builtin, BuiltinKind, Model};
 
 /// What a stream machine waits for, once everything that it gave has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,20 @@ pub trait Datagram {
         limit: usize,
         now: SystemTime,
     ) -> Option<usize>;
+}
+
+/// Serves what is behind `fd`: in the process model one client, in the others all that the daemon passes on (`worker`).
+/// Returns the exit status of the process: 0, or one of sysexits.h.
+pub fn serve(builtin: &Builtin, fd: RawFd) -> u8 {
+    let maker = match Maker::open(&builtin.kind) {
+        Ok(maker) => maker,
+        Err(status) => return status,
+    };
+    match builtin.model {
+        Model::Process => process::serve(&maker, fd),
+        Model::Event => event::serve(maker, fd),
+        Model::Thread => thread::serve(maker, fd),
+    }
 }
 
 /// What the machines of one child share, made once at its start: quotes, an answer.
@@ -229,7 +246,7 @@ fn put(room: &mut [u8], text: &[u8]) -> usize {
 /// EX_NOINPUT of sysexits.h: what a built-in reads is not there.
 const NO_INPUT: u8 = 66;
 /// EX_SOFTWARE: the table cannot have asked for this.
-const UNUSABLE: u8 = 70;
+pub const UNUSABLE: u8 = 70;
 /// EX_IOERR: a socket is of no use.
 const IO_ERROR: u8 = 74;
 

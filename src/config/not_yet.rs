@@ -5,7 +5,7 @@
 use super::diagnostic::{Code, Diagnostic};
 use super::keys::Key;
 use super::source::Place;
-use crate::service::{Address, Model, Piece, Preset, Protocol, Run, Service, Stdio, UnixKind};
+use crate::service::{Address, Piece, Preset, Protocol, Service, Stdio, UnixKind};
 
 /// A feature that is not served yet.
 struct Feature {
@@ -47,11 +47,6 @@ const FEATURES: &[Feature] = &[
         key: Key::Wait,
         name: "`wait`",
         used: |service| service.wait,
-    },
-    Feature {
-        key: Key::Model,
-        name: "a `model` other than \"process\"",
-        used: |service| matches!(&service.run, Run::Builtin(builtin) if builtin.model != Model::Process),
     },
     Feature {
         key: Key::ProxyProtocol,

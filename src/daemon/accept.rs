@@ -5,19 +5,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::Key;
 
+use super::id::ConnectionId;
 use super::line::{Obstacle, RETRY};
 use super::state::{Child, Held, Listener, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
+use super::workers::has_worker;
 use super::{Daemon, Phase, Timer};
 use crate::admission::{Arrival, Moment, Verdict, Wait};
 use crate::event::Event;
 use crate::handover::state::Stamp;
 use crate::handover::{Packer, Unpacker};
-use crate::launch::{Connection, LaunchError, Launcher};
+use crate::launch::{Body, Connection, LaunchError, Launcher};
 use crate::listener::Accepted;
 use crate::service::Peer;
 use crate::sys::errno;
@@ -164,10 +167,15 @@ impl Daemon {
         !self.has_share(service)
     }
 
-    fn has_share(&self, service: ServiceKey) -> bool {
-        self.services
-            .get(service)
-            .is_some_and(|live| Launcher::has_share(&live.plan))
+    /// True when its worker takes a connection, or its next child may be made.
+    fn has_share(&mut self, service: ServiceKey) -> bool {
+        let Some(live) = self.services.get(service) else {
+            return false;
+        };
+        match live.worker {
+            Some(worker) => self.takes(worker),
+            None => Launcher::has_share(&live.plan),
+        }
     }
 
     /// The predecessor had run out of something.
@@ -260,125 +268,131 @@ impl Daemon {
         Took::One
     }
 
-    /// Makes the child of an admitted connection. Without room it is held and the listener rests.
+    /// Serves an admitted connection: by a child of its own, or by the worker of its service. Without room it
+    /// is held and the listener rests.
     fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> Took {
-        let id = self.ids.next();
-        let equipment = match self.equip(service, &id) {
-            Ok(equipment) => equipment,
-            Err(error) => return self.on_no_room(key, held, "pipe or control group", &error, now),
-        };
-        let Some(live) = self.services.get(service) else {
-            return Took::Stopped;
-        };
-        let Some(socket) = self
-            .listeners
-            .get(key)
-            .and_then(|listener| listener.socket.as_ref())
+        let (Some(live), Some(listener)) = (self.services.get(service), self.listeners.get(key))
         else {
             return Took::Stopped;
         };
-        let Held {
-            connection: fd,
-            peer,
-            ticket,
-            since,
-        } = held;
-        let local = socket.local_of(fd.as_fd());
+        let rules = Rc::clone(&live.service);
+        let Some(socket) = listener.socket.as_ref() else {
+            return Took::Stopped;
+        };
+        if has_worker(&rules) {
+            return match self.give(service, held, now) {
+                Ok(()) => Took::One,
+                Err((held, error)) => self.on_not_made(key, service, held, &error, now),
+            };
+        }
+        let id = self.ids.next();
+        let local = socket.local_of(held.connection.as_fd());
         let connection = Connection {
-            socket: fd.as_fd(),
-            stderr: equipment.stderr(live),
-            peer: Some(&peer),
+            socket: held.connection.as_fd(),
+            stderr: None,
+            peer: Some(&held.peer),
             local: &local,
             id: id.as_str(),
-            cookie: socket::cookie(fd.as_fd()),
-            concurrency: ticket.of_source(),
+            cookie: socket::cookie(held.connection.as_fd()),
+            concurrency: held.ticket.of_source(),
             proxied_from: None,
-            cgroup: equipment.cgroup(),
+            cgroup: None,
         };
-        let (engine, poller) = (&mut self.launcher, &self.poller);
-        let mut ticket = Some(ticket);
-        let result =
-            self.children
-                .try_insert_with_key(|child: ChildKey| -> Result<Child, LaunchError> {
-                    let body = |socket| super::body(&live.service, socket, &peer, &local);
-                    let key = child.data().as_ffi();
-                    let launched = engine.launch(&live.plan, &connection, &body, key, now)?;
-                    let _ = poller.add(
-                        launched.pidfd.as_fd(),
-                        Interest::Readable,
-                        Token::Child(child).bits(),
-                    );
-                    Ok(Child {
-                        leaf: equipment.has_leaf(),
-                        each: equipment.each(),
-                        ..Child::new(service, launched, id, peer.clone(), ticket.take(), now)
-                    })
-                });
-        if let Err(error) = &result {
-            self.unequip(&equipment, &id);
-            if equipment.has_leaf()
-                && self.goes_without_leaf(service, error)
-                && let Some(ticket) = ticket
-            {
-                let held = Held {
-                    connection: fd,
-                    peer,
-                    ticket,
-                    since,
-                };
-                return self.launch(key, service, held, now);
-            }
-        }
-        match (result, ticket) {
-            (Ok(child), _) => {
+        let body = |fd| super::body(&rules, fd, &held.peer, &local);
+        match self.make_child(service, id, connection, &body, now) {
+            Ok(child) => {
+                if let Some(child) = self.children.get_mut(child) {
+                    child.peer = Some(held.peer);
+                    child.ticket = Some(held.ticket);
+                }
                 self.on_launched(service, child);
-                self.watch(child, fd);
+                self.watch(child, held.connection);
                 Took::One
             }
-            (Err(error), Some(ticket)) if errno::is_exhaustion(error.errno) => {
-                let held = Held {
-                    connection: fd,
-                    peer,
-                    ticket,
-                    since,
-                };
-                self.on_no_room(
-                    key,
-                    held,
-                    error.step,
-                    &io::Error::from_raw_os_error(error.errno),
-                    now,
-                )
-            }
-            (Err(error), _) => {
-                // A reason of its own: an environment that is too large, …
-                self.on_launch_failed(
-                    service,
-                    error.step,
-                    error.errno,
-                    Some(&peer),
-                    id.as_str(),
-                    now,
-                );
-                Took::One
+            Err(error) => self.on_not_made(key, service, held, &error, now),
+        }
+    }
+
+    /// Makes a child, with all that it needs besides its connection.
+    pub(super) fn make_child(
+        &mut self,
+        service: ServiceKey,
+        id: ConnectionId,
+        connection: Connection<'_>,
+        body: Body<'_>,
+        now: Instant,
+    ) -> Result<ChildKey, NotMade> {
+        loop {
+            let equipment = self.equip(service, &id).map_err(|error| NotMade {
+                step: "pipe or control group",
+                errno: error.raw_os_error().unwrap_or(0),
+                for_now: true,
+            })?;
+            let Some(live) = self.services.get(service) else {
+                return Err(NotMade::of("service", &io::Error::other("gone")));
+            };
+            let connection = Connection {
+                stderr: equipment.stderr(live),
+                cgroup: equipment.cgroup(),
+                ..connection
+            };
+            let (engine, poller) = (&mut self.launcher, &self.poller);
+            let made = self.children.try_insert_with_key(|child: ChildKey| {
+                let key = child.data().as_ffi();
+                let launched = engine.launch(&live.plan, &connection, body, key, now)?;
+                let token = Token::Child(child).bits();
+                let _ = poller.add(launched.pidfd.as_fd(), Interest::Readable, token);
+                let process = (launched.pid, Some(launched.pidfd));
+                Ok(Child {
+                    leaf: equipment.has_leaf(),
+                    each: equipment.each(),
+                    ..Child::new(service, process, id, None, None, now)
+                })
+            });
+            let error: LaunchError = match made {
+                Ok(child) => return Ok(child),
+                Err(error) => error,
+            };
+            self.unequip(&equipment, &id);
+            if !(equipment.has_leaf() && self.goes_without_leaf(service, &error)) {
+                return Err(error.into());
             }
         }
     }
 
-    fn on_launched(&mut self, service: ServiceKey, child: ChildKey) {
+    /// There is no child for a connection. If that is for now, it is held and the listener rests.
+    fn on_not_made(
+        &mut self,
+        key: ListenerKey,
+        service: ServiceKey,
+        held: Held,
+        error: &NotMade,
+        now: Instant,
+    ) -> Took {
+        if error.for_now {
+            let reason = io::Error::from_raw_os_error(error.errno);
+            return self.on_no_room(key, held, error.step, &reason, now);
+        }
+        // A reason of its own: an environment that is too large, …
+        let (id, peer) = (self.ids.next(), Some(&held.peer));
+        self.on_launch_failed(service, error.step, error.errno, peer, id.as_str(), now);
+        Took::One
+    }
+
+    pub(super) fn on_launched(&mut self, service: ServiceKey, child: ChildKey) {
         let (Some(live), Some(child)) = (self.services.get_mut(service), self.children.get(child))
         else {
             return;
         };
         live.children += 1;
         live.counters.served += 1;
-        live.counters.last = Some((child.peer.clone(), child.started));
+        live.counters.last = child.peer.clone().map(|peer| (peer, child.started));
         if live.service.log.start {
             let (name, id) = (&live.service.name, child.id.as_str());
             let event = Event::Start {
                 service: name,
                 pid: child.pid,
-                peer: Some(&child.peer),
+                peer: child.peer.as_ref(),
                 id,
             };
             Self::tell(&mut self.log, Some(live), &event);
@@ -444,6 +458,36 @@ impl Exhausted {
     pub(super) fn pack(&self, packer: &Packer) -> (Option<Stamp>, Option<Stamp>) {
         let at = |at: Option<Instant>| at.map(|at| packer.at(at));
         (at(self.told), at(self.last))
+    }
+}
+
+/// Why there is no child.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotMade {
+    step: &'static str,
+    errno: i32,
+    /// Descriptors, memory or processes are wanting.
+    for_now: bool,
+}
+
+impl NotMade {
+    pub(super) fn of(step: &'static str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().unwrap_or(0);
+        Self {
+            step,
+            errno,
+            for_now: errno::is_exhaustion(errno),
+        }
+    }
+}
+
+impl From<LaunchError> for NotMade {
+    fn from(error: LaunchError) -> Self {
+        Self {
+            step: error.step,
+            errno: error.errno,
+            for_now: errno::is_exhaustion(error.errno),
+        }
     }
 }
 

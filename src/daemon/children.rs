@@ -47,18 +47,25 @@ impl Daemon {
         match outcome {
             Outcome::Started => {
                 child.launch = Launch::Done;
-                self.on_program_started(service);
+                // A worker has to live for a while first.
+                if child.is_connection() {
+                    self.on_program_started(service);
+                } else if let Some(live) = self.services.get_mut(service) {
+                    live.failure = None;
+                }
             }
             Outcome::Failed { step, errno } => {
                 child.launch = Launch::Failed;
                 let (peer, id) = (child.peer.clone(), child.id);
                 let words = self.step_words(service, step);
-                self.on_launch_failed(service, &words, errno, Some(&peer), id.as_str(), now);
+                self.on_launch_failed(service, &words, errno, peer.as_ref(), id.as_str(), now);
             }
             // The exit that follows tells by which signal.
             Outcome::Killed { .. } => child.launch = Launch::Done,
             Outcome::Stuck { step } => {
-                let _ = process::signal(child.pidfd.as_fd(), Kill::Kill);
+                if let Some(pidfd) = &child.pidfd {
+                    let _ = process::signal(pidfd.as_fd(), Kill::Kill);
+                }
                 child.launch = Launch::Failed;
                 let (peer, id) = (child.peer.clone(), child.id);
                 let words = format!("launch stuck at step {}", self.step_words(service, step));
@@ -66,7 +73,7 @@ impl Daemon {
                     service,
                     &words,
                     errno::ETIMEDOUT,
-                    Some(&peer),
+                    peer.as_ref(),
                     id.as_str(),
                     now,
                 );
@@ -80,7 +87,7 @@ impl Daemon {
             .map_or_else(String::new, |live| live.plan.describe(step))
     }
 
-    fn on_program_started(&mut self, service: ServiceKey) {
+    pub(super) fn on_program_started(&mut self, service: ServiceKey) {
         let Some(live) = self.services.get_mut(service) else {
             return;
         };
@@ -120,11 +127,19 @@ impl Daemon {
             id,
         };
         Self::tell(&mut self.log, Some(live), &event);
+        self.back_off(service, now);
+    }
+
+    /// A start that came to nothing: after some in a row the service pauses.
+    pub(super) fn back_off(&mut self, service: ServiceKey, now: Instant) {
+        let Some(live) = self.services.get_mut(service) else {
+            return;
+        };
         if let Some(pause) = live.back_off.failed() {
             live.paused_until = Some(now + pause);
             self.timers.set(now + pause, Timer::Wake(service));
             let event = Event::Pause {
-                service: name,
+                service: &live.service.name,
                 reason: "start failures",
                 period: Some(pause),
             };
@@ -148,11 +163,14 @@ impl Daemon {
         let Some(child) = self.children.get(key) else {
             return;
         };
+        let Some(pidfd) = child.pidfd.as_ref().map(AsFd::as_fd) else {
+            return;
+        };
         // The leader of a tree that is to end stays a zombie until the tree is gone (`ending`).
         let dead = if child.kill_at.is_some() {
-            process::peek(child.pidfd.as_fd())
+            process::peek(pidfd)
         } else {
-            process::reap(child.pidfd.as_fd())
+            process::reap(pidfd)
         };
         match dead {
             Ok(Some(dead)) => self.on_exit(key, &dead, now),
@@ -184,12 +202,13 @@ impl Daemon {
         };
         let service = child.service;
         self.finish_output(&child, now);
+        self.on_worker_exit(key, &child, dead, now);
         let Some(live) = self.services.get(service) else {
             return;
         };
         let rules = Rc::clone(&live.service);
         let connection = child.connection.take();
-        if rules.log.exit && child.launch != Launch::Failed {
+        if rules.log.exit && child.launch != Launch::Failed && child.is_connection() {
             let event = Event::Exit {
                 service: &rules.name,
                 pid: child.pid,
@@ -198,8 +217,8 @@ impl Daemon {
                 bytes: connection
                     .as_ref()
                     .and_then(|fd| watch::account(fd.as_fd())),
-                cpu: dead.cpu,
-                max_rss: dead.max_rss,
+                cpu: Some(dead.cpu),
+                max_rss: Some(dead.max_rss),
                 reason: child.reason.map(Reason::word),
                 id: child.id.as_str(),
             };
@@ -218,10 +237,12 @@ impl Daemon {
     }
 
     /// Takes a child out of the books: its ticket goes back, and who waited for room is woken.
-    fn release(&mut self, key: ChildKey) -> Option<Child> {
+    pub(super) fn release(&mut self, key: ChildKey) -> Option<Child> {
         self.set_due(key, None);
         let mut child = self.children.remove(key)?;
-        self.poller.remove(&child.pidfd);
+        if let Some(pidfd) = &child.pidfd {
+            self.poller.remove(pidfd);
+        }
         if let Some(connection) = &child.connection {
             self.unwatch(connection, child.watched);
         }
@@ -251,11 +272,10 @@ impl Daemon {
         if self.phase == Phase::Serving {
             return;
         }
-        if !self.children.is_empty() {
-            let text = format!(
-                "{} programs did not end in time and are killed",
-                self.children.len()
-            );
+        let programs = self.children.values().filter(|child| child.pidfd.is_some());
+        let programs = programs.count();
+        if programs > 0 {
+            let text = format!("{programs} programs did not end in time and are killed");
             self.note(LogLevel::Warning, None, &text);
         }
         self.end_all(Reason::Shutdown, Kill::Kill, now);
@@ -274,7 +294,7 @@ impl Daemon {
             let own = self
                 .children
                 .iter()
-                .find(|(_, child)| child.pid == pid)
+                .find(|(_, child)| child.pid == pid && child.pidfd.is_some())
                 .map(|(key, _)| key);
             if let Some(key) = own {
                 self.on_child(key, now);

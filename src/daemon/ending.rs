@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::id::ConnectionId;
-use super::state::{Child, Launch};
+use super::state::{Child, Launch, Task};
 use super::token::ChildKey;
 use super::{Daemon, Timer};
 use crate::connection::{self, Reason};
@@ -17,6 +17,7 @@ use crate::handover::{Packer, Unpacker, state};
 use crate::service::LogLevel;
 use crate::sys::family::{self, Process};
 use crate::sys::process::{self, Kill};
+use crate::sys::socket;
 
 /// Trees are looked at again after this time.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -68,10 +69,18 @@ impl Daemon {
             return;
         };
         child.reason.get_or_insert(reason);
-        match kill {
-            Kill::Term if child.kill_at.is_some() => {}
-            Kill::Term => {
-                signal_group(child, Kill::Term);
+        match (kill, &child.task) {
+            (Kill::Term, _) if child.kill_at.is_some() => {}
+            (Kill::Term, task) => {
+                let is_worker = matches!(task, Task::Worker(_));
+                match (task, &child.connection) {
+                    // Whoever serves it reads its end, and tells.
+                    (Task::Passed { .. }, Some(connection)) => {
+                        socket::shut_down(connection.as_fd());
+                    }
+                    (Task::Own, _) => signal_group(child, Kill::Term),
+                    (Task::Passed { .. } | Task::Worker(_), _) => {}
+                }
                 let stop = self
                     .services
                     .get(child.service)
@@ -79,8 +88,16 @@ impl Daemon {
                 let at = now + stop;
                 child.kill_at = Some(at);
                 self.set_due(key, Some(at));
+                if is_worker {
+                    self.retire(key);
+                }
             }
-            Kill::Kill => {
+            (Kill::Kill, Task::Passed { worker, .. }) => {
+                let worker = *worker;
+                let what = format!("did not end connection {} in time", child.id.as_str());
+                self.distrust(worker, &what, now);
+            }
+            (Kill::Kill, Task::Own | Task::Worker(_)) => {
                 child.kill_at = Some(now);
                 self.set_due(key, None);
                 self.doomed.push(key);
@@ -98,9 +115,12 @@ impl Daemon {
 
     /// Keeps what is left of a child that died while it was being ended.
     pub(super) fn keep_remains(&mut self, child: Child, kill_at: Instant) {
+        let Some(pidfd) = child.pidfd else {
+            return;
+        };
         self.remains.push(Remains {
             pid: child.pid,
-            pidfd: child.pidfd,
+            pidfd,
             id: child.id,
             leaf: child.leaf,
             kill_at,
@@ -272,8 +292,10 @@ impl Daemon {
 
 /// Signals the child's process group; before the program runs there may be no such group yet, so the child alone.
 fn signal_group(child: &Child, kill: Kill) {
-    let _ = match child.launch {
-        Launch::Done => process::signal_group(child.pid, kill),
-        Launch::Running | Launch::Failed => process::signal(child.pidfd.as_fd(), kill),
+    let _ = match (child.launch, &child.pidfd) {
+        (Launch::Running | Launch::Failed, Some(pidfd)) => process::signal(pidfd.as_fd(), kill),
+        (Launch::Done | Launch::Running | Launch::Failed, _) => {
+            process::signal_group(child.pid, kill)
+        }
     };
 }

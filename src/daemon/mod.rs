@@ -34,6 +34,7 @@ mod token;
 mod upgrade;
 mod verbs;
 mod watch;
+mod workers;
 
 use std::collections::HashMap;
 use std::io;
@@ -133,6 +134,8 @@ pub struct Daemon {
     pid_file: Option<PathBuf>,
     open_files: u64,
     settled: Vec<Settled>,
+    /// Workers for whom connections have come in this turn.
+    passing: Vec<ChildKey>,
 }
 
 /// What a child of ours does for a service without a program.
@@ -200,6 +203,7 @@ impl Daemon {
         });
         self.serve_line(now);
         self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
+        self.pass_all_on();
         self.settle_trees(now);
     }
 
@@ -214,6 +218,7 @@ impl Daemon {
                 Some(Token::Rehearsal) => self.on_rehearsed(now),
                 Some(Token::Output(key)) => self.on_output(key, now),
                 Some(Token::Connection(key)) => self.on_hang_up(key, now),
+                Some(Token::Worker(key)) => self.on_worker(key, now),
                 Some(Token::Linger(key)) => self.on_lingering(key),
                 Some(Token::Each(key)) => self.on_each(key, now),
                 Some(Token::Refused(key)) => self.on_refused(key),
@@ -241,6 +246,7 @@ impl Daemon {
             Timer::Lists => self.on_lists_look(now),
             Timer::Orphans => self.reap_orphans(now),
             Timer::Connection(key) => self.on_due(key, now),
+            Timer::Worker(key) => self.on_worker_due(key, now),
             Timer::Linger(key) => self.on_linger_over(key),
             Timer::Trees => self.trees_due = true,
             Timer::Output(key) => self.on_output_rested(key, now),

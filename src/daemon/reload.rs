@@ -354,6 +354,15 @@ impl Daemon {
             }
             self.forget_if_gone(key);
         }
+        // What serves from now on has read everything anew.
+        let workers: Vec<_> = self
+            .services
+            .values()
+            .filter_map(|live| live.worker)
+            .collect();
+        for worker in workers {
+            self.retire(worker);
+        }
         self.settings = self.overrides.over(table.settings);
         self.log.reopen(&self.settings);
         self.files = Files::look(&table.files);
@@ -402,8 +411,8 @@ impl Daemon {
                 .values_mut()
                 .filter(|child| child.service == key)
             {
-                if let Some(ticket) = child.ticket.as_mut() {
-                    ticket.regroup(gate, &child.peer);
+                if let (Some(ticket), Some(peer)) = (&mut child.ticket, &child.peer) {
+                    ticket.regroup(gate, peer);
                 }
             }
             for key in &live.listeners {
@@ -469,6 +478,7 @@ impl Daemon {
             listeners: Vec::new(),
             waiting: OwnLine::default(),
             children: 0,
+            worker: None,
             back_off: BackOff::default(),
             paused_until: None,
             held_off: false,

@@ -40,9 +40,10 @@ impl Daemon {
                 self.end_orphans(Kill::Term);
                 self.timers
                     .set(now + self.settings.shutdown_timeout, Timer::Shutdown);
+                let connections = self.children.values().filter(|child| child.is_connection());
                 let text = format!(
                     "stopping, {} connections are told to end",
-                    self.children.len()
+                    connections.count()
                 );
                 self.note(LogLevel::Info, None, &text);
             }

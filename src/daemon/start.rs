@@ -231,6 +231,7 @@ impl Start {
             pid_file: self.pid_file,
             open_files: self.open_files,
             settled: Vec::new(),
+            passing: Vec::new(),
         })
     }
 }

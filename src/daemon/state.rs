@@ -9,10 +9,11 @@ use super::line::OwnLine;
 use super::lines::Pace;
 use super::output::Output;
 use super::queue::Queueing;
-use super::token::{EachKey, ListenerKey, ServiceKey};
+use super::token::{ChildKey, EachKey, ListenerKey, ServiceKey};
+use super::workers::Worker;
 use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::connection::{Clock, Reason};
-use crate::launch::{Launched, Plan};
+use crate::launch::Plan;
 use crate::listener::Socket;
 use crate::service::{Address, Peer, Service};
 
@@ -27,6 +28,8 @@ pub(super) struct LiveService {
     pub waiting: OwnLine,
     /// Children that have not been reaped.
     pub children: u32,
+    /// Who gets the connections that are accepted now.
+    pub worker: Option<ChildKey>,
     pub back_off: BackOff,
     pub paused_until: Option<Instant>,
     /// Paused or drained by command.
@@ -127,14 +130,17 @@ pub(super) struct Held {
     pub since: Instant,
 }
 
-/// A live child.
+/// A live child, or a connection that one serves beside others.
 #[derive(Debug)]
 pub(super) struct Child {
     pub service: ServiceKey,
+    pub task: Task,
     pub pid: i32,
-    pub pidfd: OwnedFd,
+    /// `None`: it has no process of its own.
+    pub pidfd: Option<OwnedFd>,
     pub id: ConnectionId,
-    pub peer: Peer,
+    /// `None`: it serves no single client.
+    pub peer: Option<Peer>,
     /// Dropped when the child is released, and with nothing else.
     pub ticket: Option<Ticket>,
     pub started: Instant,
@@ -156,20 +162,37 @@ pub(super) struct Child {
     pub each: Option<EachKey>,
 }
 
+/// What an entry of the books stands for.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// A process of its own, and its one connection.
+    Own,
+    /// A worker of a service.
+    Worker(Box<Worker>),
+    /// A connection that a worker serves.
+    Passed {
+        /// Which.
+        worker: ChildKey,
+        /// How the worker calls the connection.
+        number: u64,
+    },
+}
+
 impl Child {
-    /// A child that has just been made.
+    /// A child that has just been made, or (without a pidfd) a connection that one has been given.
     pub(super) fn new(
         service: ServiceKey,
-        launched: Launched,
+        (pid, pidfd): (i32, Option<OwnedFd>),
         id: ConnectionId,
-        peer: Peer,
+        peer: Option<Peer>,
         ticket: Option<Ticket>,
         now: Instant,
     ) -> Self {
         Self {
             service,
-            pid: launched.pid,
-            pidfd: launched.pidfd,
+            task: Task::Own,
+            pid,
+            pidfd,
             id,
             peer,
             ticket,
@@ -184,6 +207,11 @@ impl Child {
             leaf: false,
             each: None,
         }
+    }
+
+    /// True for what a client is served by: everything but a worker.
+    pub(super) fn is_connection(&self) -> bool {
+        !matches!(self.task, Task::Worker(_))
     }
 }
 

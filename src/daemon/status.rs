@@ -166,7 +166,7 @@ impl Daemon {
         status.connections = self
             .children
             .values()
-            .filter(|child| child.service == key)
+            .filter(|child| child.service == key && child.is_connection())
             .map(|child| connection_status(child, now))
             .collect();
     }
@@ -274,12 +274,16 @@ fn source_status(one: &SourceUse) -> SourceStatus {
 }
 
 fn connection_status(child: &Child, now: Instant) -> Connection {
-    let usage = proc::usage(child.pid);
+    let usage = child.pidfd.as_ref().and_then(|_| proc::usage(child.pid));
     Connection {
         id: child.id.as_str().to_owned(),
         pid: child.pid,
-        peer: child.peer.to_string(),
-        port: child.peer.port(),
+        peer: child
+            .peer
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        port: child.peer.as_ref().and_then(Peer::port),
         age: now.duration_since(child.started).as_secs_f64(),
         cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
         memory: usage.map(|usage| usage.memory),

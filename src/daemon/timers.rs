@@ -39,6 +39,8 @@ pub(super) enum Timer {
     Orphans,
     /// A connection is to be looked at, or its TERM has had its time. Cancelled with the connection.
     Connection(ChildKey),
+    /// A worker has lived for a while, or is tried again.
+    Worker(ChildKey),
     /// A lingering close has had its time. Cancelled with it.
     Linger(LingerKey),
     /// Trees of programs that are to end are looked at again.

@@ -38,6 +38,8 @@ pub(super) enum Token {
     Output(ServiceKey),
     /// A client may have vanished.
     Connection(ChildKey),
+    /// A worker told of ends, or takes connections again.
+    Worker(ChildKey),
     /// Input of a lingering connection.
     Linger(LingerKey),
     /// A program wrote to the stderr of its connection.
@@ -73,6 +75,7 @@ impl Token {
             Self::Refused(key) => (11, key.data().as_ffi()),
             Self::Lists => (12, 0),
             Self::Rehearsal => (13, 0),
+            Self::Worker(key) => (14, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -94,6 +97,7 @@ impl Token {
             11 => Some(Self::Refused(key.into())),
             12 => Some(Self::Lists),
             13 => Some(Self::Rehearsal),
+            14 => Some(Self::Worker(key.into())),
             _ => None,
         }
     }
@@ -124,6 +128,7 @@ mod tests {
                 Token::Child(children.insert(())),
                 Token::Output(services.insert(())),
                 Token::Connection(children.insert(())),
+                Token::Worker(children.insert(())),
                 Token::Linger(lingering.insert(())),
                 Token::Each(each.insert(())),
                 Token::Control,

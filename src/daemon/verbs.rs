@@ -128,7 +128,7 @@ impl Daemon {
         let key = self
             .children
             .iter()
-            .find(|(_, child)| child.id.as_str() == id)
+            .find(|(_, child)| child.is_connection() && child.id.as_str() == id)
             .map(|(key, _)| key);
         let Some(key) = key else {
             return Answer::Error(format!(
@@ -145,7 +145,7 @@ impl Daemon {
         let keys: Vec<_> = self
             .children
             .iter()
-            .filter(|(_, child)| child.service == service)
+            .filter(|(_, child)| child.is_connection() && child.service == service)
             .map(|(key, _)| key)
             .collect();
         for key in &keys {

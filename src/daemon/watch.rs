@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::state::Task;
 use super::token::{ChildKey, Token};
 use super::{Daemon, Timer};
 use crate::connection::{self, Activity, Reason, Verdict};
@@ -24,7 +25,9 @@ impl Daemon {
             return;
         };
         let rules = &live.service.deadlines;
-        if is_kept(&live.service, &child.peer) {
+        // What a worker serves is ended by its descriptor, and by nothing else.
+        let passed = matches!(child.task, Task::Passed { .. });
+        if passed || is_kept(&live.service, child.peer.as_ref()) {
             if rules.on_disconnect != OnDisconnect::Ignore {
                 let silence = match live.service.socket.keepalive {
                     Keepalive::After(time) => time,
@@ -119,14 +122,14 @@ impl Daemon {
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// True when the daemon keeps its descriptor of a connection of this service.
-fn is_kept(service: &Service, peer: &Peer) -> bool {
+fn is_kept(service: &Service, peer: Option<&Peer>) -> bool {
     let rules = &service.deadlines;
     let counted = match service.run {
         // A child of ours ends when it has closed, so that keeping costs its client nothing.
         Run::Builtin(_) | Run::Redirect(_) => true,
         Run::Program(_) => rules.linger.is_some(),
     };
-    matches!(peer, Peer::Inet(_))
+    matches!(peer, Some(Peer::Inet(_)))
         && (counted
             || rules.idle.is_some()
             || rules.first_byte.is_some()

@@ -192,8 +192,12 @@ impl Event<'_> {
             tell(("in", number(*read)));
             tell(("out", number(*written)));
         }
-        tell(("cpu", Value::Seconds(*cpu)));
-        tell(("max_rss", number(*max_rss)));
+        if let Some(cpu) = cpu {
+            tell(("cpu", Value::Seconds(*cpu)));
+        }
+        if let Some(max_rss) = max_rss {
+            tell(("max_rss", number(*max_rss)));
+        }
         tell(("id", Value::Text(id)));
     }
 }

@@ -148,7 +148,10 @@ impl Event<'_> {
         if let Some((read, written)) = bytes {
             line.pair("in", read).pair("out", written);
         }
-        line.pair("cpu", Seconds(*cpu)).pair("id", id)
+        if let Some(cpu) = cpu {
+            line.pair("cpu", Seconds(*cpu));
+        }
+        line.pair("id", id)
     }
 }
 
@@ -300,8 +303,8 @@ mod tests {
             end,
             duration: Duration::from_micros(3_214_999),
             bytes,
-            cpu: Duration::from_millis(21),
-            max_rss: 900,
+            cpu: Some(Duration::from_millis(21)),
+            max_rss: Some(900),
             reason,
             id,
         };

@@ -376,12 +376,15 @@ pub struct Queueing {
 pub struct Child {
     /// Its service, by its index.
     pub service: usize,
-    /// Its process id. It is not reaped, so the number is its own.
+    /// Its process id, or that of its worker. It is not reaped, so the number is its own.
     pub pid: i32,
     /// Its connection's id.
     pub id: String,
-    /// Who came.
-    pub peer: Peer,
+    /// What it is.
+    #[serde(default)]
+    pub task: Task,
+    /// Who came; `None`: it serves no single client.
+    pub peer: Option<Peer>,
     /// What it counts for.
     pub ticket: Option<SourceKey>,
     /// When it began.
@@ -404,6 +407,38 @@ pub struct Child {
     pub leaf: bool,
     /// Its own stderr pipe, by its index.
     pub each: Option<usize>,
+}
+
+/// What a child is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// A process with one connection.
+    #[default]
+    Own,
+    /// A worker of a service.
+    Worker(Worker),
+    /// A connection of a worker.
+    Passed {
+        /// The worker, by its index among the children.
+        worker: usize,
+        /// How the worker calls the connection.
+        number: u64,
+    },
+}
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// The daemon's end of the pair.
+    pub pair: Descriptor,
+    /// The number of the next connection.
+    pub next: u64,
+    /// Those from this number on have not been passed.
+    pub passed: u64,
+    /// It gets no more connections.
+    pub retired: bool,
+    /// It is being killed.
+    pub distrusted: bool,
 }
 
 /// A connection whose program has ended.
@@ -540,6 +575,10 @@ impl State {
             all.extend([output.reader, output.writer]);
         }
         all.extend(self.children.iter().filter_map(|child| child.connection));
+        all.extend(self.children.iter().filter_map(|child| match &child.task {
+            Task::Worker(worker) => Some(worker.pair),
+            Task::Own | Task::Passed { .. } => None,
+        }));
         all.extend(self.lingering.iter().map(|one| one.connection));
         all.extend(self.each.iter().map(|each| each.reader));
         all.extend(self.refused.iter().map(|one| one.connection));
@@ -579,7 +618,10 @@ impl State {
         let mut pids = HashSet::new();
         for child in &self.children {
             sane(child.service < services, "the service of a child")?;
-            sane(child.pid > 1 && pids.insert(child.pid), "process ids")?;
+            let passed = matches!(child.task, Task::Passed { .. });
+            let own = passed || pids.insert(child.pid);
+            sane(child.pid > 1 && own, "process ids")?;
+            sane(self.is_with_its_worker(child), "a connection of a worker")?;
             let each = child.each.is_none_or(|each| each < self.each.len());
             sane(each && is_id(&child.id), "a child")?;
         }
@@ -595,6 +637,17 @@ impl State {
             "control groups",
         )?;
         sane(self.ids.0.len() == 7 && is_id(&self.ids.0), "ids")
+    }
+
+    /// True for a connection of a worker that there is, and for all that is none.
+    fn is_with_its_worker(&self, child: &Child) -> bool {
+        let Task::Passed { worker, number } = child.task else {
+            return true;
+        };
+        self.children.get(worker).is_some_and(|other| {
+            let known = matches!(&other.task, Task::Worker(worker) if number < worker.next);
+            known && other.service == child.service && child.connection.is_some()
+        })
     }
 }
 

@@ -112,8 +112,8 @@ mod tests {
             end: End::Signal(9),
             duration: Duration::from_millis(3214),
             bytes: Some((1532, 88123)),
-            cpu: Duration::from_millis(21),
-            max_rss: 900,
+            cpu: Some(Duration::from_millis(21)),
+            max_rss: Some(900),
             reason: Some("timeout"),
             id: "0f8k2m-9f2c",
         });

@@ -13,7 +13,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use nix::libc;
-use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, socketpair};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, shutdown, socketpair,
+};
 
 /// Descriptors that one record carries at most.
 pub const MOST: usize = 32;
@@ -102,6 +105,23 @@ pub fn receive(
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }
     Ok(received)
+}
+
+/// Receives one record without waiting (WouldBlock), and no descriptor: what was sent with it is closed. Answers its length;
+/// 0: the other side has ended. A record that is longer than `record` is an error.
+pub fn receive_words(socket: BorrowedFd<'_>, record: &mut [u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+    let length = recv(socket.as_raw_fd(), record, flags)?;
+    if length > record.len() {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    Ok(length)
+}
+
+/// Waits until a record can be sent, or nobody is there to receive it.
+pub fn wait_for_room(socket: BorrowedFd<'_>) {
+    let mut polled = [PollFd::new(socket, PollFlags::POLLOUT)];
+    let _ = poll(&mut polled, PollTimeout::NONE);
 }
 
 /// One control message with room for all descriptors.

@@ -16,6 +16,8 @@ pub enum Interest {
     Readable,
     /// Room to write; level-triggered.
     Writable,
+    /// Either; level-triggered.
+    Both,
     /// Errors and hang-ups only, told once (held connections: a half-close must not spin the loop).
     HangUpOnce,
     /// That the peer has finished sending or is gone, told once.
@@ -29,6 +31,7 @@ impl Interest {
         match self {
             Self::Readable => EpollFlags::EPOLLIN,
             Self::Writable => EpollFlags::EPOLLOUT,
+            Self::Both => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Self::HangUpOnce => EpollFlags::EPOLLONESHOT,
             Self::EndOnce => EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT,
             Self::Nothing => EpollFlags::empty(),

@@ -134,6 +134,13 @@ pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
+/// Names this process for ps(1): the first 15 bytes.
+pub fn set_name(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
 /// A descriptor of the process `pid`.
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain values.

@@ -203,6 +203,11 @@ pub fn shrink_receive_buffer(fd: BorrowedFd<'_>) {
     let _ = setsockopt(&fd, sockopt::RcvBuf, &2048);
 }
 
+/// Ends both directions, whoever else holds the socket.
+pub fn shut_down(fd: BorrowedFd<'_>) {
+    let _ = shutdown(fd.as_raw_fd(), Shutdown::Both);
+}
+
 /// Ends our direction: the peer reads EOF.
 pub fn shut_down_writing(fd: BorrowedFd<'_>) {
     let _ = shutdown(fd.as_raw_fd(), Shutdown::Write);

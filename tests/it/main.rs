@@ -30,6 +30,7 @@ mod life;
 mod limits;
 mod listeners;
 mod logs;
+mod models;
 mod real;
 mod relay;
 mod run_rules;

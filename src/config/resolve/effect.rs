@@ -74,11 +74,6 @@ const NEEDS: &[Need] = &[
         words: "needs a `command`",
     },
     Need {
-        keys: &[Key::Model],
-        met: |service| matches!(service.run, Run::Builtin(_)),
-        words: "needs a `builtin`",
-    },
-    Need {
         keys: &[Key::AllowReflection],
         met: |service| {
             matches!(service.run, Run::Builtin(Builtin { .. }))

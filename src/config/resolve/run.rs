@@ -289,6 +289,15 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
         ),
         Run::Program(_) | Run::Builtin(_) | Run::Redirect(_) => {}
     }
+    if let Some(entry) = reader.entry(Key::Model).filter(|entry| !entry.inherited)
+        && let Some((what, label)) = without_model(service)
+    {
+        reader.report(
+            problem(Code::Conflict, entry.key, what)
+                .label(label)
+                .help("leave it out"),
+        );
+    }
     if service.wait
         && !matches!(service.run, Run::Program(_))
         && let Some(entry) = reader.entry(Key::Wait).filter(|entry| !entry.inherited)
@@ -299,5 +308,24 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
                 .label("not with `builtin` or `redirect`")
                 .help("leave it out"),
         );
+    }
+}
+
+/// Why a service can have no `model`.
+fn without_model(service: &Service) -> Option<(&'static str, &'static str)> {
+    match service.run {
+        Run::Program(_) => Some((
+            "has a `model`, which is for built-ins",
+            "a program serves its one client, in a process of its own",
+        )),
+        Run::Redirect(_) => Some((
+            "has a `model`, which is for built-ins",
+            "not with `redirect`",
+        )),
+        Run::Builtin(_) if service.listen.iter().all(Address::is_datagram) => Some((
+            "has a `model`, which is for streams",
+            "one process answers all datagrams, which have no connection",
+        )),
+        Run::Builtin(_) => None,
     }
 }

@@ -18,10 +18,11 @@ use super::super::lines::Pace;
 use super::super::output::Output;
 use super::super::start::{EVENTS, Overrides, Start};
 use super::super::state::{
-    BackOff, Child, Counters, Held, Launch, Listener, ListenerState, LiveService,
+    BackOff, Child, Counters, Held, Launch, Listener, ListenerState, LiveService, Task,
 };
 use super::super::status::Files;
-use super::super::token::{ControlKey, EachKey, ListenerKey, ServiceKey, Token};
+use super::super::token::{ChildKey, ControlKey, EachKey, ListenerKey, ServiceKey, Token};
+use super::super::workers::Worker;
 use super::super::{ControlSocket, Daemon, Manager, Source, Timer};
 use super::VERSION;
 use crate::admission::{Gate, House, Lists, RefusalLog, Tally};
@@ -30,7 +31,7 @@ use crate::control::Answer;
 use crate::event::Event;
 use crate::handover::state::{self, Awaited, Definition, Kind};
 use crate::handover::{self, Order, READY, State, Unpacker, VARIABLE};
-use crate::launch::{Host, Launched, Plan};
+use crate::launch::{Host, Plan};
 use crate::listener::{Inherited, Socket};
 use crate::service::Service;
 use crate::sys::fallback::Fallback;
@@ -230,9 +231,19 @@ impl Daemon {
             let service = service(record.service)?;
             each.push(self.unpack_each(record, service, unpacker)?);
         }
-        for child in state.children {
-            let service = service(child.service)?;
-            self.unpack_child(&child, service, &each, unpacker)?;
+        // Workers before their connections.
+        let mut children: Vec<Option<ChildKey>> = vec![None; state.children.len()];
+        let is_passed = |child: &state::Child| matches!(child.task, state::Task::Passed { .. });
+        for passed in [false, true] {
+            for (index, child) in state.children.iter().enumerate() {
+                if is_passed(child) == passed {
+                    let service = service(child.service)?;
+                    let key = self.unpack_child(child, service, &each, &children, unpacker)?;
+                    if let Some(place) = children.get_mut(index) {
+                        *place = Some(key);
+                    }
+                }
+            }
         }
         for one in &state.lingering {
             self.unpack_lingering(one, unpacker)?;
@@ -282,6 +293,7 @@ impl Daemon {
             listeners: Vec::new(),
             waiting: OwnLine::default(),
             children: 0,
+            worker: None,
             back_off: BackOff::resume(record.start_failures),
             paused_until: record.paused_until.map(|until| unpacker.at(until)),
             held_off: record.held_off,
@@ -411,9 +423,22 @@ impl Daemon {
         record: &state::Child,
         service: ServiceKey,
         each: &[EachKey],
+        children: &[Option<ChildKey>],
         unpacker: &mut Unpacker,
-    ) -> io::Result<()> {
-        let pidfd = own_child(record.pid)?;
+    ) -> io::Result<ChildKey> {
+        let (task, pidfd) = match &record.task {
+            state::Task::Own => (Task::Own, Some(own_child(record.pid)?)),
+            state::Task::Worker(worker) => {
+                let pidfd = own_child(record.pid)?;
+                let worker = Worker::unpack(worker, unpacker)?;
+                (Task::Worker(Box::new(worker)), Some(pidfd))
+            }
+            state::Task::Passed { worker, number } => {
+                let worker = children.get(*worker).copied().flatten();
+                let (worker, number) = (worker.ok_or_else(broken)?, *number);
+                (Task::Passed { worker, number }, None)
+            }
+        };
         let live = self.services.get_mut(service).ok_or_else(broken)?;
         let ticket = match record.ticket {
             Some(source) => Some(live.gate.readmit(&self.house, source).ok_or_else(broken)?),
@@ -422,10 +447,6 @@ impl Daemon {
         live.children += 1;
         let started = unpacker.at(record.started);
         let (active, received, acked) = record.active;
-        let launched = Launched {
-            pid: record.pid,
-            pidfd,
-        };
         let key = self.children.insert(Child {
             launch: if record.failed {
                 Launch::Failed
@@ -438,9 +459,10 @@ impl Daemon {
             leaf: record.leaf,
             each: record.each.and_then(|index| each.get(index).copied()),
             watched: record.watched,
+            task,
             ..Child::new(
                 service,
-                launched,
+                (record.pid, pidfd),
                 ConnectionId::from_text(&record.id),
                 record.peer.clone(),
                 ticket,
@@ -448,12 +470,21 @@ impl Daemon {
             )
         });
         self.set_due(key, record.due.map(|due| unpacker.at(due)));
+        match record.task {
+            state::Task::Own => {}
+            state::Task::Worker(_) => self.resume_worker(key)?,
+            state::Task::Passed { worker, number } => {
+                let worker = children.get(worker).copied().flatten();
+                self.resume_passed(key, worker.ok_or_else(broken)?, number);
+            }
+        }
         let Some(child) = self.children.get_mut(key) else {
-            return Ok(());
+            return Ok(key);
         };
-        let token = Token::Child(key).bits();
-        self.poller
-            .add(child.pidfd.as_fd(), Interest::Readable, token)?;
+        if let Some(pidfd) = &child.pidfd {
+            let token = Token::Child(key).bits();
+            self.poller.add(pidfd.as_fd(), Interest::Readable, token)?;
+        }
         if let Some(connection) = &record.connection {
             let connection = child
                 .connection
@@ -464,7 +495,7 @@ impl Daemon {
                     .add(connection.as_fd(), Interest::HangUpOnce, token)?;
             }
         }
-        Ok(())
+        Ok(key)
     }
 
     fn unpack_remains(&mut self, record: &state::Remains, unpacker: &Unpacker) -> io::Result<()> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use slotmap::SecondaryMap;
 
-use super::super::state::{Child, Launch, Listener, LiveService};
-use super::super::token::{EachKey, ServiceKey};
+use super::super::state::{Child, Launch, Listener, LiveService, Task};
+use super::super::token::{ChildKey, EachKey, ServiceKey};
 use super::super::{ControlSocket, Daemon, Phase, Source};
 use super::VERSION;
 use crate::admission::Ticket;
@@ -103,12 +103,16 @@ impl Daemon {
                 each.push(record);
             }
         }
+        let mut child_index = SecondaryMap::new();
+        for (index, key) in self.children.keys().enumerate() {
+            child_index.insert(key, index);
+        }
         let mut children = Vec::with_capacity(self.children.len());
         for child in self.children.values() {
             let each = child.each.and_then(|key| each_index.get(key).copied());
-            if let Some(service) = index(child.service) {
-                children.push(pack_child(child, service, each, packer)?);
-            }
+            let service = index(child.service).ok_or_else(lost)?;
+            let task = pack_task(child, &child_index, packer)?;
+            children.push(pack_child(child, service, each, task, packer)?);
         }
         let mut lingering = Vec::with_capacity(self.lingering.len());
         for one in self.lingering.values() {
@@ -256,6 +260,7 @@ fn pack_child(
     child: &Child,
     service: usize,
     each: Option<usize>,
+    task: state::Task,
     packer: &mut Packer,
 ) -> io::Result<state::Child> {
     let connection = child.connection.as_ref();
@@ -264,6 +269,7 @@ fn pack_child(
         service,
         pid: child.pid,
         id: child.id.as_str().to_owned(),
+        task,
         peer: child.peer.clone(),
         ticket: child.ticket.as_ref().and_then(Ticket::pack),
         started: packer.at(child.started),
@@ -277,4 +283,24 @@ fn pack_child(
         leaf: child.leaf,
         each,
     })
+}
+
+fn pack_task(
+    child: &Child,
+    indices: &SecondaryMap<ChildKey, usize>,
+    packer: &mut Packer,
+) -> io::Result<state::Task> {
+    Ok(match &child.task {
+        Task::Own => state::Task::Own,
+        Task::Worker(worker) => state::Task::Worker(worker.pack(packer)?),
+        Task::Passed { worker, number } => state::Task::Passed {
+            worker: indices.get(*worker).copied().ok_or_else(lost)?,
+            number: *number,
+        },
+    })
+}
+
+/// The books are kept so that it cannot be.
+fn lost() -> io::Error {
+    io::Error::other("a child without its service or worker")
 }

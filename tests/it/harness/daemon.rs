@@ -314,7 +314,9 @@ impl Daemon {
     /// Takes the state of now as the one to come back to, after a reload that changed the listeners.
     pub(crate) fn rebase(&mut self) {
         let process = self.process();
-        until("no children", PATIENCE, || process.children().is_empty());
+        until("no children", PATIENCE, || {
+            process.children().iter().all(|child| child.is_worker())
+        });
         self.baseline = Baseline::of(process);
     }
 

@@ -25,14 +25,19 @@ impl Baseline {
 
 /// The checks of a daemon that still runs: it has become idle, and kept nothing.
 ///
-/// The one thing that may be new: the two ends of the pipe of a service for its standard error, made when its first
-/// program is started and kept.
+/// What may be new: the two ends of the pipe of a service for its standard error, made when its first program is started
+/// and kept; and the worker of a service, with the daemon's end of its pair and its pidfd.
 pub(crate) fn check_idle(daemon: Process, baseline: &Baseline, log: &Log) {
     let start = Instant::now();
-    let mut left = daemon.children();
+    let children = || -> Vec<Process> {
+        let all = daemon.children().into_iter();
+        all.filter(|child| !child.is_worker() || !child.lives())
+            .collect()
+    };
+    let mut left = children();
     while !left.is_empty() && start.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(3));
-        left = daemon.children();
+        left = children();
     }
     // A zombie among them is one that was not reaped.
     let told = |child: &Process| format!("{child:?} {:?} {}", child.state(), child.file("cmdline"));
@@ -44,6 +49,12 @@ pub(crate) fn check_idle(daemon: Process, baseline: &Baseline, log: &Log) {
         std::thread::sleep(Duration::from_millis(3));
         now = daemon.fd_kinds();
         allowed.clone_from(&baseline.fds);
+        let workers = daemon.children().len();
+        for kind in ["socket", "anon_inode:[pidfd]"] {
+            if workers > 0 {
+                *allowed.entry(kind.to_owned()).or_default() += workers;
+            }
+        }
         let pipes = now.get("pipe").copied().unwrap_or(0);
         let before = allowed.entry("pipe".to_owned()).or_default();
         if pipes > *before && pipes <= *before + 2 * services(log) && (pipes - *before) % 2 == 0 {

@@ -48,6 +48,11 @@ impl Process {
             .collect()
     }
 
+    /// True for a child that serves all connections of a service, and stays.
+    pub(crate) fn is_worker(self) -> bool {
+        self.file("comm").starts_with("worker: ")
+    }
+
     /// Its descendants, itself not included.
     pub(crate) fn descendants(self) -> Vec<Self> {
         let mut found = self.children();
