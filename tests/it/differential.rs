@@ -148,7 +148,8 @@ fn same(case: &Case) {
         let daemon = "[daemon]\ninclude = []\ncontrol = \"off\"\nlog_to = \"stderr\"\n\n";
         let path = builder.file("converted.toml", &format!("{daemon}{table}"));
         let builder = builder.arguments(&["run", "--config", &path]);
-        let daemon = builder.trouble("FAIL: ").trouble("WARNING: ").start();
+        let builder = builder.trouble("FAIL: ").trouble("WARNING: ");
+        let daemon = builder.trouble("no server to redirect to").start();
         let answers = answers(&steps);
         drop(daemon);
         (answers, table)
@@ -239,7 +240,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         let process = Process(self.0.id().cast_signed());
         for left in process.descendants() {
-            left.signal(Signal::SIGKILL);
+            // It may have ended meanwhile.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(left.0), Signal::SIGKILL);
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -673,6 +675,60 @@ fn xinetd_reads_addresses_alike() {
         hosts_deny: "",
         ready: 70,
         steps: everybody(&ports),
+    });
+}
+
+/// xinetd ends a relay when one side ends its own direction, so the clients stay.
+#[test]
+fn xinetd_redirects_alike() {
+    let mut steps = everybody(&["70"]);
+    for step in everybody(&["21", "23"]) {
+        if let Step::Ask(from, to) = step {
+            steps.push(Step::Hold(from, to));
+        }
+    }
+    same(&Case {
+        peer: XINETD,
+        config: "\
+service gopher
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	server = {report}
+}
+
+service finger
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	bind = 127.0.0.1
+	server = /bin/cat
+	only_from = 127.0.0.1
+}
+
+service ftp
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	redirect = 127.0.0.1 finger
+	no_access = 10.1.2.3
+}
+
+service telnet
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	redirect = localhost nntp
+}
+",
+        hosts_allow: "",
+        hosts_deny: "ftp: 192.0.2.\n",
+        ready: 23,
+        steps,
     });
 }
 

@@ -33,7 +33,7 @@ use super::values::{Problem, template};
 use super::world::Host;
 use crate::service::{
     Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Redirect, Run, Service, Settings,
-    Transcript,
+    Stderr, Transcript,
 };
 use account::Accounts;
 use reader::{Reader, unknown_word};
@@ -220,6 +220,11 @@ fn service(
         .any(|address| matches!(address, Address::Inet { .. }) && !address.is_datagram());
     let lingers = matches!(run, Some(Run::Program(_))) && !wait && is_tcp;
     let identity = account::identity(&reader, raw.place);
+    let mut process = process::process(&reader, Some(identity));
+    if !matches!(run, Some(Run::Program(_))) {
+        // What a relay or a built-in has to say is ours, and not for the client, whatever `[defaults]` says for programs.
+        process.stderr = Stderr::Log;
+    }
     let service = Service {
         name: raw.name.to_owned(),
         origin: context.origin(raw.place),
@@ -228,7 +233,7 @@ fn service(
             .map(|item| item.text)
             .unwrap_or_default(),
         enabled: reader.boolean(Key::Enabled).unwrap_or(true),
-        process: process::process(&reader, Some(identity)),
+        process,
         admission: admission::admission(&reader),
         deadlines: deadlines(&reader, lingers),
         socket: socket::options(&reader),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::convert::files::reason;
-use crate::convert::note::{Notes, Place};
+use crate::convert::note::Place;
 use crate::convert::session::{Session, Source};
 
 /// A `service` or `defaults` block.
@@ -62,10 +62,8 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
         let keyword = words.next().unwrap_or_default().to_ascii_lowercase();
         let name = words.next().map(str::to_owned);
         match (keyword.as_str(), name) {
-            ("defaults", _) => blocks.extend(lexer.block(None, &place, &mut session.notes)),
-            ("service", Some(name)) => {
-                blocks.extend(lexer.block(Some(name), &place, &mut session.notes));
-            }
+            ("defaults", _) => blocks.extend(lexer.block(None, &place, session)),
+            ("service", Some(name)) => blocks.extend(lexer.block(Some(name), &place, session)),
             ("include" | "includedir", Some(_)) if depth >= DEEPEST_INCLUDE => {
                 session
                     .notes
@@ -86,15 +84,12 @@ fn file(session: &mut Session<'_>, source: &Source, depth: u32, blocks: &mut Vec
                 }
             }
             ("service" | "include" | "includedir", None) => {
-                lexer.skip(
-                    &place,
-                    &format!("`{keyword}` without a name"),
-                    &mut session.notes,
-                );
+                let text = format!("`{keyword}` without a name");
+                lexer.skip(lexer.at - 1, "syntax", &place, &text, session);
             }
             _ => {
                 let text = format!("`{line}` is no `service`, `defaults` or `include`");
-                lexer.skip(&place, &text, &mut session.notes);
+                lexer.skip(lexer.at - 1, "syntax", &place, &text, session);
             }
         }
     }
@@ -149,54 +144,67 @@ impl<'a> Lexer<'a> {
         u32::try_from(self.at).unwrap_or(u32::MAX)
     }
 
-    /// A block up to its `}`. One that xinetd drops is a note.
+    /// A block up to its `}`. One that xinetd drops is left out.
     fn block(
         &mut self,
         service: Option<String>,
         place: &Place,
-        notes: &mut Notes,
+        session: &mut Session<'_>,
     ) -> Option<Block> {
         let first = self.at.saturating_sub(1);
         let name = service.clone().unwrap_or_else(|| "defaults".to_owned());
         if !matches!(self.next(), Some(("{", _))) {
-            self.skip(
-                place,
-                &format!("`{name}`: the next line must be a lone `{{`"),
-                notes,
-            );
+            let text = format!("`{name}`: the next line must be a lone `{{`");
+            self.skip(first, &name, place, &text, session);
             return None;
         }
         let mut attributes = Vec::new();
+        let mut joined = false;
         loop {
             let Some((line, at)) = self.next() else {
-                notes.left_out(
-                    place,
-                    &name,
-                    format!("`{name}` is not closed by a lone `}}`, so xinetd drops it"),
-                );
+                let text = format!("`{name}` is not closed by a lone `}}`, so xinetd drops it");
+                session.leave_out(place, self.since(first), &name, &text);
                 return None;
             };
             if line == "}" {
                 break;
             }
             let Some(attribute) = attribute(line, &at) else {
-                let text = format!("`{line}` is no `NAME = VALUE` (a blank before `=` is needed)");
-                self.skip(&at, &text, notes);
+                let why = if joined {
+                    "a backslash joins no lines in xinetd.conf"
+                } else {
+                    "a blank before `=` is needed"
+                };
+                let text = format!("`{name}`: `{line}` is no `NAME = VALUE` ({why})");
+                self.skip(first, &name, &at, &text, session);
                 return None;
             };
+            joined = line.ends_with('\\');
             attributes.push(attribute);
         }
         Some(Block {
             service,
             place: place.clone(),
             last_line: self.line(),
-            original: self.lines.get(first..self.at).unwrap_or_default().to_vec(),
+            original: self.since(first).to_vec(),
             attributes,
         })
     }
 
+    /// The lines from an index up to the one read last.
+    fn since(&self, first: usize) -> &'a [String] {
+        self.lines.get(first..self.at).unwrap_or_default()
+    }
+
     /// After a mistake xinetd passes over everything up to the next lone `}`.
-    fn skip(&mut self, place: &Place, text: &str, notes: &mut Notes) {
+    fn skip(
+        &mut self,
+        first: usize,
+        kind: &str,
+        place: &Place,
+        text: &str,
+        session: &mut Session<'_>,
+    ) {
         let mut swallowed = Vec::new();
         while let Some((line, at)) = self.next() {
             if line == "}" {
@@ -216,11 +224,8 @@ impl<'a> Lexer<'a> {
             swallowed.truncate(5);
             format!(", {} too", swallowed.join(", "))
         };
-        notes.left_out(
-            place,
-            "syntax",
-            format!("{text}: xinetd passes over everything up to line {end}{what}"),
-        );
+        let text = format!("{text}: xinetd passes over everything up to line {end}{what}");
+        session.leave_out(place, self.since(first), kind, &text);
     }
 }
 
