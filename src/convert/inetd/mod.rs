@@ -7,6 +7,11 @@ mod address;
 mod fields;
 mod keyvalue;
 mod lines;
+mod listen;
+mod program;
+mod record;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use super::Format;
@@ -235,39 +240,4 @@ pub(super) fn looks_like_entry(line: &str) -> bool {
         || keyvalue::starts(line)
         || (second.is_empty() && first.len() > 1 && first.ends_with(':'))
         || first == ".include"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_dialect_is_read_off_what_only_one_of_them_has() {
-        for (text, expected) in [
-            ("# $FreeBSD: x $\n", Some(Dialect::FreeBsd)),
-            (
-                "#<off># x stream tcp nowait root /x x\n",
-                Some(Dialect::Debian),
-            ),
-            (
-                "x stream tcp nowait/10/10/5 root /x x",
-                Some(Dialect::FreeBsd),
-            ),
-            (
-                "x stream tcp nowait root/daemon /x x",
-                Some(Dialect::FreeBsd),
-            ),
-            ("x stream tcp nowait:40 root /x x", Some(Dialect::NetBsd)),
-            ("x on protocol = tcp;", Some(Dialect::NetBsd)),
-            (
-                "x stream tcp6only nowait root /x x",
-                Some(Dialect::Inetutils),
-            ),
-            ("x stream tcp nowait.40 root /x x", None),
-            ("x stream tcp nowait root /x -a/b", None),
-        ] {
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            assert_eq!(dialect(&lines), expected, "{text}");
-        }
-    }
 }

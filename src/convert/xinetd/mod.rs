@@ -1,9 +1,13 @@
 //! xinetd.conf, with its includes.
 
+mod access;
 mod addresses;
+mod banners;
 mod lexer;
 mod limits;
+mod log;
 mod merge;
+mod program;
 mod socket;
 mod translate;
 
