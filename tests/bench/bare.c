@@ -4,12 +4,15 @@
  *   bare vfork PORT PROGRAM   accept, vfork, exec; the dead found by waitpid(-1), which walks the live children
  *   bare reapless PORT PROGRAM  the same with SIGCHLD ignored: the kernel reaps, and nobody learns how a child ended
  *   bare fork PORT            a forked child echoes
+ *   bare thread PORT          a thread of one process echoes
  *   bare epoll PORT           one process echoes for all */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +101,31 @@ static void serve_fork(int fd)
     }
 }
 
+static void *echo_all(void *connection)
+{
+    int fd = (intptr_t)connection;
+
+    while (echo_once(fd))
+        ;
+    close(fd);
+    return NULL;
+}
+
+static void serve_thread(int fd)
+{
+    pthread_attr_t small;
+    pthread_t thread;
+
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+    for (;;) {
+        intptr_t connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (connection >= 0 && pthread_create(&thread, &small, echo_all, (void *)connection))
+            close(connection);
+    }
+}
+
 static void serve_epoll(int fd)
 {
     struct epoll_event ready[64], event = {.events = EPOLLIN, .data.fd = fd};
@@ -121,7 +149,7 @@ static void serve_epoll(int fd)
 int main(int argc, char **argv)
 {
     if (argc < 3)
-        return fprintf(stderr, "usage: bare vfork|reapless PORT PROGRAM | fork|epoll PORT\n"), 64;
+        return fprintf(stderr, "usage: bare vfork|reapless PORT PROGRAM | fork|thread|epoll PORT\n"), 64;
     int fd = listener(atoi(argv[2]));
     struct rlimit files;
     struct sigaction action = {.sa_handler = on_child};
@@ -136,6 +164,8 @@ int main(int argc, char **argv)
         serve_program(fd, argv[3], argv[1][0] == 'v');
     else if (!strcmp(argv[1], "fork"))
         serve_fork(fd);
+    else if (!strcmp(argv[1], "thread"))
+        serve_thread(fd);
     else if (!strcmp(argv[1], "epoll"))
         serve_epoll(fd);
     return 64;

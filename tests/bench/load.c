@@ -6,7 +6,11 @@
  *       prints: done errors seconds p50_us p99_us   (from connect to EOF)
  *   load hold PORT SECONDS                reads totals from stdin; opens held connections (16 at once under way) until
  *       there are so many, each proved by an echoed byte; ends at EOF or after SECONDS for one line.
- *       prints: held errors seconds [seconds of each 500] */
+ *       prints: held errors seconds [seconds of each 500]
+ *   load stream PORT STREAMS BYTES SECONDS  STREAMS at once, each of BYTES out and back
+ *       prints: done seconds                  (done: came back whole, to the end of file)
+ *   load slow PORT COUNT SECONDS          COUNT clients who send until nobody takes it, and read nothing, until EOF on stdin
+ *       prints: held                        (when nobody takes any more) */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -187,6 +191,90 @@ static void hold(double seconds)
     }
 }
 
+/* STREAMS at once, each of `length` bytes out and back, in a pattern that is checked. */
+static void stream(int streams, long length, double seconds)
+{
+    enum { CHUNK = 65536, PERIOD = 251 };
+    struct pipe {
+        struct client c;
+        long sent, got;
+    } *all = calloc(streams, sizeof *all);
+    static char pattern[CHUNK + PERIOD], buffer[CHUNK];
+    struct epoll_event ready[64];
+    int active = 0, done = 0;
+    double began = now();
+
+    for (int i = 0; i < CHUNK + PERIOD; i++)
+        pattern[i] = i % PERIOD;
+    for (; active < streams; active++)
+        if (start(&all[active].c))
+            exit(1);
+    while (active > 0 && now() - began < seconds) {
+        int n = epoll_wait(set, ready, 64, 100);
+        for (int i = 0; i < n; i++) {
+            struct pipe *p = ready[i].data.ptr;
+            struct epoll_event event = {.events = EPOLLIN, .data.ptr = p};
+            ssize_t w, r = 0;
+            if (ready[i].events & EPOLLOUT) {
+                long left = length - p->sent;
+                w = send(p->c.fd, pattern + p->sent % PERIOD, left < CHUNK ? left : CHUNK, MSG_NOSIGNAL);
+                if (w > 0 && (p->sent += w) == length) {
+                    shutdown(p->c.fd, SHUT_WR);
+                    epoll_ctl(set, EPOLL_CTL_MOD, p->c.fd, &event);
+                } else if (w > 0 && p->sent == w) {
+                    event.events = EPOLLIN | EPOLLOUT;
+                    epoll_ctl(set, EPOLL_CTL_MOD, p->c.fd, &event);
+                }
+            }
+            if (!(ready[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
+                continue;
+            r = recv(p->c.fd, buffer, CHUNK, MSG_DONTWAIT);
+            if (r < 0 && errno == EAGAIN)
+                continue;
+            if (r > 0 && p->got + r <= p->sent && !memcmp(buffer, pattern + p->got % PERIOD, r)) {
+                p->got += r;
+                continue;
+            }
+            done += r == 0 && p->got == length;
+            close(p->c.fd);
+            active--;
+        }
+    }
+    printf("%d %.6f\n", done, now() - began);
+}
+
+/* COUNT clients who send until nobody takes it, and read nothing, until the end of standard input. */
+static void slow(int count, double seconds)
+{
+    enum { CHUNK = 8192 };
+    static char buffer[CHUNK];
+    struct client c;
+    int *fds = calloc(count, sizeof *fds), small = 2048, held = 0;
+    double began = now();
+
+    for (; held < count && now() - began < seconds; held++) {
+        if (start(&c))
+            break;
+        epoll_ctl(set, EPOLL_CTL_DEL, c.fd, NULL);
+        setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        setsockopt(c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        fds[held] = c.fd;
+    }
+    /* Round after round, so that nobody is asked before he can have answered; done when a round moves nothing. */
+    for (long moved = 1, quiet = 0; quiet < 3 && now() - began < seconds; quiet = moved ? 0 : quiet + 1) {
+        moved = 0;
+        for (int i = 0; i < held; i++) {
+            ssize_t w = send(fds[i], buffer, CHUNK, MSG_NOSIGNAL | MSG_DONTWAIT);
+            moved += w > 0 ? w : 0;
+        }
+        usleep(20000);
+    }
+    printf("%d\n", held);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit files;
@@ -201,8 +289,15 @@ int main(int argc, char **argv)
     } else if (argc == 4 && !strcmp(argv[1], "hold")) {
         port = atoi(argv[2]);
         hold(atof(argv[3]));
+    } else if (argc == 6 && !strcmp(argv[1], "stream")) {
+        port = atoi(argv[2]);
+        stream(atoi(argv[3]), atol(argv[4]), atof(argv[5]));
+    } else if (argc == 5 && !strcmp(argv[1], "slow")) {
+        port = atoi(argv[2]);
+        slow(atoi(argv[3]), atof(argv[4]));
     } else {
-        fprintf(stderr, "usage: load run PORT CLIENTS COUNT SECONDS | load hold PORT SECONDS\n");
+        fprintf(stderr, "usage: load run PORT CLIENTS COUNT SECONDS | load hold PORT SECONDS"
+                        " | load stream PORT STREAMS BYTES SECONDS | load slow PORT COUNT SECONDS\n");
         return 64;
     }
     return 0;

@@ -65,10 +65,10 @@ def oxinetd(setup, model="process"):
     return make
 
 
-def bare(kind):
+def bare(kind, binary="bare"):
     def make(server, workload, port):
         tail = [] if workload == "echo" else [program(server, workload)]
-        return [os.path.join(server.work, "bare"), kind, str(port)] + tail
+        return [os.path.join(server.work, binary), kind, str(port)] + tail
 
     return make
 
