@@ -14,7 +14,6 @@ use super::id::ConnectionId;
 use super::line::{Obstacle, RETRY};
 use super::state::{Child, Held, Listener, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
-use super::workers::has_worker;
 use super::{Daemon, Phase, Timer};
 use crate::admission::{Arrival, Moment, Verdict, Wait};
 use crate::event::Event;
@@ -279,7 +278,7 @@ impl Daemon {
         let Some(socket) = listener.socket.as_ref() else {
             return Took::Stopped;
         };
-        if has_worker(&rules) {
+        if rules.has_worker() {
             return match self.give(service, held, now) {
                 Ok(()) => Took::One,
                 Err((held, error)) => self.on_not_made(key, service, held, &error, now),

@@ -25,7 +25,7 @@ use crate::event::{self, Event};
 use crate::handover::state::{self as handover, Kind};
 use crate::handover::{Packer, Unpacker};
 use crate::launch::Connection;
-use crate::service::{Local, LogLevel, Model, Run, Service, UnixName};
+use crate::service::{Local, LogLevel, Run, UnixName};
 use crate::sys::poller::Interest;
 use crate::sys::process::{self, Dead, Kill};
 use crate::sys::{pass, socket};
@@ -120,11 +120,6 @@ impl Worker {
             ..Self::new(pair)
         })
     }
-}
-
-/// True when a worker serves the connections of this service.
-pub(super) fn has_worker(service: &Service) -> bool {
-    matches!(&service.run, Run::Builtin(builtin) if builtin.model != Model::Process)
 }
 
 impl Daemon {

@@ -14,7 +14,7 @@ const LINGERING: u64 = 256;
 pub struct Budget {
     /// What is taken besides connections.
     pub besides: u64,
-    /// What each connection takes: itself and the handle of its process, and a third where it has a stderr pipe.
+    /// What each connection takes at most, of any service.
     pub each: u64,
     /// Connections that there is room for.
     pub room: u32,
@@ -27,17 +27,17 @@ impl Budget {
         listeners: usize,
         services: impl Iterator<Item = &'a Service>,
     ) -> Self {
-        let (mut count, mut pipes) = (0, false);
+        let (mut count, mut each) = (0, None);
         for service in services {
             count += 1;
-            pipes |= service.process.stderr == Stderr::LogEach;
+            each = each.max(Some(descriptors(service)));
         }
+        let each = each.unwrap_or(2);
         let besides = listeners as u64
             + 2 * count
             + low_descriptors(open_files)
             + RESERVE.min(open_files / 8)
             + most_lingering(open_files);
-        let each = if pipes { 3 } else { 2 };
         let room = open_files.saturating_sub(besides) / each;
         Self {
             besides,
@@ -49,6 +49,18 @@ impl Budget {
     /// Descriptors that this many connections need in all.
     pub fn needs(&self, connections: u64) -> u64 {
         connections * self.each + self.besides
+    }
+}
+
+/// What a connection takes: itself and the handle of its process, and a third where it has a stderr pipe. The connections
+/// of a worker share its handle.
+fn descriptors(service: &Service) -> u64 {
+    if service.has_worker() {
+        1
+    } else if service.process.stderr == Stderr::LogEach {
+        3
+    } else {
+        2
     }
 }
 

@@ -90,6 +90,13 @@ pub struct Service {
     pub log_to: Option<LogTarget>,
 }
 
+impl Service {
+    /// True when one worker serves all its stream connections.
+    pub fn has_worker(&self) -> bool {
+        matches!(&self.run, Run::Builtin(builtin) if builtin.model != Model::Process)
+    }
+}
+
 /// The place of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
