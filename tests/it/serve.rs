@@ -16,6 +16,22 @@ fn echo_in_one_line() {
 }
 
 #[test]
+fn echo_in_one_line_in_every_model() {
+    for model in ["process", "event", "thread"] {
+        let words = ["serve", "--listen", "127.0.0.1:0", "--builtin", "echo"];
+        let daemon = Builder::new()
+            .arguments(&[&words[..], &["--model", model]].concat())
+            .trouble("user")
+            .start();
+        let name = name_of(&daemon.lines());
+        assert_eq!(talk(daemon.tcp(&name), b"hello"), "hello");
+        daemon.expect(&["EXIT: ", " in=5 out=5 "]);
+        let workers = daemon.process().children().len();
+        assert_eq!(workers, usize::from(model != "process"));
+    }
+}
+
+#[test]
 fn program_in_one_line_with_keys_as_flags() {
     let daemon = Builder::new()
         .arguments(&[
