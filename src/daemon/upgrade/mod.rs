@@ -9,12 +9,14 @@
 //!
 //! Decided before the exec: a reload that runs ends first, and one that is asked for meanwhile begins on the other side;
 //! a reading of lists is given up, and begins anew there; a launch that is stuck is a program that runs, as far as the new
-//! image knows, and its exit tells. Everything else goes over (`leave` has the list). The table goes over too, as it is in
+//! image knows, and its exit tells. Everything else goes over (`pack` has the list). The table goes over too, as it is in
 //! force: a file that has changed is for a reload to read, and shown by `status`.
 
 mod arrive;
 mod leave;
+mod pack;
 mod rehearsal;
+mod unpack;
 
 use std::io;
 use std::path::PathBuf;
