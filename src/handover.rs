@@ -6,6 +6,7 @@
 mod order;
 mod pack;
 pub mod state;
+mod table;
 
 use std::io;
 

@@ -1001,6 +1001,67 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_successor_knows_every_count_rate_pause_and_ban() {
+        let admission = Admission {
+            max_connections: max(9),
+            max_per_source: PerSource::At(NonZeroU32::new(2).unwrap()),
+            rate: Some(rate(1, 3600, 9)),
+            rate_per_source: Some(rate(1, 3600, 3)),
+            penalty: Some(Penalty {
+                after: rate(3, 60, 3),
+                first: seconds(30),
+                max: seconds(300),
+            }),
+            ..plain()
+        };
+        let mut bench = Bench::new(&admission);
+        let (one, other, banned) = (at("192.0.2.1"), at("2001:db8::1"), at("192.0.2.3"));
+        let held = [bench.admit(&one), bench.admit(&one), bench.admit(&banned)];
+        let tickets: Vec<Ticket> = held.map(Result::unwrap).into();
+        drop(bench.admit(&banned).unwrap());
+        drop(bench.admit(&banned).unwrap());
+        for _ in 0..3 {
+            assert_eq!(bench.refusal(&banned), Some(Refusal::RatePerSource));
+        }
+        bench.datagram(&other).unwrap();
+
+        let packer = Packer::new();
+        let sources = bench.house.pack(&packer, bench.now);
+        let gate = bench.gate.pack();
+        let keys: Vec<_> = tickets.iter().filter_map(Ticket::pack).collect();
+        // The clock of the house goes over to the nanosecond but for the reading of two clocks.
+        let unpacker = Unpacker::new(&[]).unwrap();
+        let mut next = Bench::new(&admission);
+        next.house = House::going_on(&sources, &unpacker);
+        next.gate.unpack(&next.house, &gate, next.now);
+        let again: Vec<Ticket> = keys
+            .into_iter()
+            .map(|key| next.gate.readmit(&next.house, key).unwrap())
+            .collect();
+        next.house.unpack(&sources);
+        next.now = bench.now + seconds(1);
+
+        assert_eq!((next.house.live(), next.gate.live()), (3, 3));
+        assert_eq!(
+            again.iter().map(Ticket::of_source).collect::<Vec<_>>(),
+            [2, 2, 1]
+        );
+        assert_eq!(next.refusal(&one), Some(Refusal::PerSource));
+        assert_eq!(next.refusal(&banned), Some(Refusal::Banned));
+        let uses = |bench: &Bench| bench.gate.top_sources(&bench.house, bench.now, 9).len();
+        assert_eq!(uses(&next), uses(&bench));
+        // Of nine starts five are used up, and of three of this source none.
+        for _ in 0..3 {
+            drop(next.admit(&other).unwrap());
+        }
+        assert_eq!(next.refusal(&other), Some(Refusal::RatePerSource));
+        drop(next.admit(&at("192.0.2.9")).unwrap());
+        assert_eq!(next.refusal(&at("192.0.2.9")), Some(Refusal::Rate));
+        drop(again);
+        assert_eq!((next.house.live(), next.gate.live()), (0, 0));
+    }
+
+    #[test]
     fn bans_are_for_those_who_knock_too_often() {
         let mut bench = Bench::new(&Admission {
             deny: vec![Source::Net("192.0.2.0/24".parse().unwrap())],

@@ -1,10 +1,10 @@
-//! How descriptors and moments get into a [`State`] and out of it.
+//! How descriptors and moments get into a [`State`](super::State) and out of it.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use super::state::{Descriptor, Kind, Stamp, State};
+use super::state::{Descriptor, Kind, Stamp};
 use crate::sys::clock::Anchor;
 use crate::sys::heirloom::{self, Found, Identity, Left};
 
@@ -65,10 +65,10 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    /// For this state, after a look at each of its descriptors.
-    pub fn new(state: &State) -> io::Result<Self> {
+    /// For these descriptors, after a look at each of them.
+    pub fn new(descriptors: &[Descriptor]) -> io::Result<Self> {
         let mut found = Found::default();
-        for one in state.descriptors() {
+        for one in descriptors {
             let left = Identity {
                 device: one.device,
                 inode: one.inode,

@@ -120,11 +120,12 @@ fn host(state: &State) -> io::Result<Host> {
 fn arrive(record: &OwnedFd, old: Option<&Image>, problem: Option<&str>) -> io::Result<Daemon> {
     let state = read(record.try_clone()?)?;
     image::set_name(&state.start.image);
-    let kept = state.descriptors().into_iter().map(|one| one.number);
+    let left_here = state.descriptors();
     let own = [record.as_raw_fd()].into_iter();
+    let kept = left_here.iter().map(|one| one.number);
     let kept: Vec<i32> = kept.chain(own).chain(old.map(Image::number)).collect();
     start::close_inherited(&kept)?;
-    let mut unpacker = Unpacker::new(&state)?;
+    let mut unpacker = Unpacker::new(&left_here)?;
     let mut daemon = assemble(&state)?;
     let left = unpacker.at(state.left);
     let from = state.program.clone();

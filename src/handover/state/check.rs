@@ -112,7 +112,7 @@ fn is_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handover::{decode_state, encode};
+    use crate::handover::{decode_state, encode, table::tests};
     use serde_json::{Value, json};
 
     /// A state with one service, one child and one socket.
@@ -124,12 +124,8 @@ mod tests {
             |number: i32| json!({"number": number, "device": 8, "inode": number, "kind": "Socket"});
         let address =
             json!({"Inet": {"protocol": "Tcp", "socket": "127.0.0.1:7", "dual_stack": false}});
-        let world = crate::config::fake::FakeWorld::default();
-        let main = crate::config::Main::Text {
-            name: "test",
-            text: "[defaults]\nuser = \"0\"\n[service.echo]\nlisten = \"127.0.0.1:7\"\nbuiltin = \"echo\"\n",
-        };
-        let table = crate::config::load(&main, &crate::config::Host::new(0, 0, &world)).table;
+        let text = "[defaults]\nuser = \"0\"\n[service.echo]\nlisten = \"127.0.0.1:7\"\nbuiltin = \"echo\"\n";
+        let table = tests::packed(&tests::table(text));
         json!({
             "program": "0.1.0", "left": moment, "started": moment, "image_started": moment,
             "start": {
@@ -137,7 +133,7 @@ mod tests {
                 "image": "/usr/sbin/oxinetd", "open_files": [1024, 4096], "ignored_signals": 0,
                 "oom_score_adj": 0, "nice": 0, "environment": []
             },
-            "table": table.unwrap(), "files": [], "loaded_at": time, "max_connections": 100,
+            "table": table, "files": [], "loaded_at": time, "max_connections": 100,
             "services": [{
                 "definition": {"Table": 0},
                 "listeners": [{

@@ -20,26 +20,35 @@ pub struct Child {
     /// Who came; `None`: it serves no single client.
     pub peer: Option<Peer>,
     /// What it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<SourceKey>,
     /// When it began.
     pub started: Stamp,
     /// Its program did not start, and the log has it.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub failed: bool,
     /// The daemon's own descriptor of the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Descriptor>,
     /// The loss of the client is watched for.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub watched: bool,
     /// The last activity, and the bytes received and acknowledged by then.
     pub active: (Stamp, u64, u64),
     /// When it is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Stamp>,
     /// Why the daemon ended it, in a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When KILL follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_at: Option<Stamp>,
     /// It has a control group.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub leaf: bool,
     /// Its own stderr pipe, by its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<usize>,
 }
 
@@ -98,6 +107,7 @@ pub struct Each {
     /// The connection's id.
     pub id: String,
     /// When it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<Stamp>,
 }
 
@@ -109,6 +119,7 @@ pub struct Remains {
     /// Its connection's id.
     pub id: String,
     /// It had a control group.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub leaf: bool,
     /// When the tree is killed.
     pub kill_at: Stamp,
@@ -120,5 +131,6 @@ pub struct Refused {
     /// The connection.
     pub connection: Descriptor,
     /// Bytes that may be discarded while its message is under way; `None`: it is in the tarpit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<usize>,
 }

@@ -8,8 +8,10 @@ use super::{Descriptor, Socket, Stamp};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Control {
     /// It.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<Socket>,
     /// Its clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ControlClient>,
 }
 
@@ -23,14 +25,17 @@ pub struct ControlClient {
     /// May it ask for status?
     pub may_read: bool,
     /// What it said so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request: Vec<u8>,
     /// What is left of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Vec<u8>>,
     /// Since when.
     pub since: Stamp,
     /// Until when.
     pub deadline: Stamp,
     /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Awaited>,
 }
 

@@ -71,6 +71,7 @@ pub struct State {
     /// What the process was started with.
     pub start: Start,
     /// The table in force, with the lists as they are in force.
+    #[serde(with = "super::table")]
     pub table: Table,
     /// What the files of the table looked like when they were read: inode, size, time.
     pub files: Vec<(PathBuf, Option<Fingerprint>)>,
@@ -110,4 +111,10 @@ pub struct State {
     pub longest_turn: Duration,
     /// A reload was asked for while the upgrade was under way.
     pub reload: bool,
+}
+
+/// What is false is not written, and what is not written is false: most of it is, and reading takes time.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

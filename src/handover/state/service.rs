@@ -15,36 +15,45 @@ pub struct Live {
     /// Which it is.
     pub definition: Definition,
     /// Its sockets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Listener>,
     /// Its gate.
     pub gate: Gate,
     /// Programs in a row that did not start.
     pub start_failures: u32,
     /// Paused after those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<Stamp>,
     /// Paused by command.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub held_off: bool,
     /// Drained by command.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub draining: bool,
     /// Why its program did not start the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// The stderr pipe of its programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
     /// The pace of their lines: the second, and lines told and left out in it.
     pub pace: (Option<Stamp>, u32, u64),
     /// Connections served.
     pub served: u64,
     /// Refusals by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<(String, u64)>,
     /// For how long clients waited.
     pub queued: Duration,
     /// Programs that did not start.
     pub failed: u64,
     /// Who came last, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<(Peer, Stamp)>,
     /// What the log was told of refusals.
     pub refusal_log: RefusalLog,
     /// Clients wait in the kernel's queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queueing: Option<Queueing>,
 }
 
@@ -63,10 +72,13 @@ pub struct Listener {
     /// As the table has it.
     pub asked: Address,
     /// Its socket, if it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<Socket>,
     /// An admitted connection without a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
     /// The address of a socket that broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Address>,
     /// Attempts to open it that failed in a row.
     pub attempts: u32,
@@ -82,6 +94,7 @@ pub struct Socket {
     /// As the kernel has it.
     pub bound: Address,
     /// Its file, if it is unlinked at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<OwnPath>,
 }
 
@@ -126,8 +139,10 @@ pub struct Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lines {
     /// The line so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub line: Vec<u8>,
     /// Its rest is passed over.
+    #[serde(default, skip_serializing_if = "super::is_false")]
     pub cut: bool,
 }
 
@@ -135,10 +150,13 @@ pub struct Lines {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalLog {
     /// The minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minute: Option<Stamp>,
     /// Told in full in it, by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<(String, u64)>,
     /// Held back in it, by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_back: Vec<(String, u64)>,
 }
 
