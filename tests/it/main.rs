@@ -24,6 +24,7 @@ mod differential;
 mod exhaustion;
 mod failures;
 mod flood;
+mod generated;
 mod identity;
 mod layering;
 mod life;

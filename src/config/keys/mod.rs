@@ -104,6 +104,45 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// What may be written, in a few words.
+    pub fn form(&self) -> String {
+        let quoted = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            words.join(", ")
+        };
+        match self {
+            Self::Bool => "true or false".to_owned(),
+            Self::Text | Self::Template => "string".to_owned(),
+            Self::Path => "path".to_owned(),
+            Self::Integer(least, most) => format!("{least} to {most}"),
+            Self::Number => "number".to_owned(),
+            Self::Count => "count".to_owned(),
+            Self::Size { .. } => "size".to_owned(),
+            Self::Duration => "duration".to_owned(),
+            Self::DurationOrBool => "duration, true or false".to_owned(),
+            Self::Rate => "rate".to_owned(),
+            Self::Percent => "percentage".to_owned(),
+            Self::Mode => "mode".to_owned(),
+            Self::User => "user".to_owned(),
+            Self::Group => "group".to_owned(),
+            Self::Choice(words) => quoted(words),
+            Self::Choices(words) => format!("list of {}", quoted(words)),
+            Self::Words => "string or list of strings".to_owned(),
+            Self::Address => "address".to_owned(),
+            Self::Addresses => "address or list of addresses".to_owned(),
+            Self::Prefixes => "prefix or list of prefixes".to_owned(),
+            Self::Hours => "window or list of windows".to_owned(),
+            Self::Sink => "sink".to_owned(),
+            Self::Variables => "table of strings".to_owned(),
+            Self::Table { scalar: None, .. } => "table".to_owned(),
+            Self::Table {
+                scalar: Some(key), ..
+            } => format!("{}, or a table", key.info().kind.form()),
+        }
+    }
+}
+
 impl Key {
     /// The row of the key.
     pub fn info(self) -> &'static KeyInfo {
