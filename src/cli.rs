@@ -72,6 +72,11 @@ pub enum Command {
     LogLevel(Level),
     /// Check a table without serving it, and tell every problem
     Check(Check),
+    /// Show the values that are in force, and where each comes from
+    Show(Show),
+    /// Tell what would happen to a client, and which rule decides
+    #[command(after_help = TRY_HELP)]
+    Try(Try),
     /// Turn the table of inetd, xinetd, systemd or tcpserver into ours, on standard output
     #[command(after_help = CONVERT_HELP)]
     Convert(Convert),
@@ -85,6 +90,14 @@ Examples:
   oxinetd serve --listen 7007 --builtin echo
   oxinetd serve --listen 127.0.0.1:8000 --timeout 10s -- /usr/bin/date -u
   oxinetd serve --listen /tmp/cat.sock --user root -- cat";
+
+const TRY_HELP: &str = "\
+Exit status: 0 the client would be served, 1 it would not.
+
+Examples:
+  oxinetd try 203.0.113.4
+  oxinetd try 203.0.113.4 ssh --at \"Sat 03:00\"
+  oxinetd try 127.0.0.1 finger --run";
 
 const CONVERT_HELP: &str = "\
 Exit status: 0 the table does what the original did, 2 with the notes that were told, 1 no table.
@@ -260,6 +273,38 @@ pub struct Check {
     /// The form of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
     pub format: ReportFormat,
+}
+
+/// `oxinetd show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The table.
+    #[command(flatten)]
+    pub config: Config,
+    /// One service
+    pub name: Option<String>,
+}
+
+/// `oxinetd try`.
+#[derive(Debug, Args)]
+pub struct Try {
+    /// The table.
+    #[command(flatten)]
+    pub config: Config,
+    /// The daemon, whose counters are asked.
+    #[command(flatten)]
+    pub control: Control,
+    /// The client: an IP address, uid:1000 or vsock:3
+    #[arg(value_name = "CLIENT")]
+    pub address: String,
+    /// The service; without it a line for each
+    pub name: Option<String>,
+    /// When it comes, in local time: 22:30, "Sat 22:30", "2026-11-28 22:30"
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Run the program with the terminal as its client
+    #[arg(long)]
+    pub run: bool,
 }
 
 /// Forms of a report.

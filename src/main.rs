@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use oxinetd::cli::{Cli, Command};
-use oxinetd::commands::{act, check, convert, run, serve, status, takeover};
+use oxinetd::commands::{act, check, convert, run, serve, show, status, takeover, trial};
 
 fn main() -> ExitCode {
     if let Some(code) = takeover::obey() {
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(&command),
         Command::Serve(command) => serve::serve(&command),
         Command::Check(command) => check::check(&command),
+        Command::Show(command) => show::show(&command),
+        Command::Try(command) => trial::trial(&command),
         Command::Convert(command) => convert::run(&command),
         Command::Status(command) => status::status(&command),
         Command::Reload(control) => act::reload(&control),

@@ -46,8 +46,14 @@ _oxinetd() {
             oxinetd,serve)
                 cmd="oxinetd__subcmd__serve"
                 ;;
+            oxinetd,show)
+                cmd="oxinetd__subcmd__show"
+                ;;
             oxinetd,status)
                 cmd="oxinetd__subcmd__status"
+                ;;
+            oxinetd,try)
+                cmd="oxinetd__subcmd__try"
                 ;;
             oxinetd,unban)
                 cmd="oxinetd__subcmd__unban"
@@ -62,7 +68,7 @@ _oxinetd() {
 
     case "${cmd}" in
         oxinetd)
-            opts="-h -V --help --version run reload upgrade status pause resume drain kill unban log-level check convert serve"
+            opts="-h -V --help --version run reload upgrade status pause resume drain kill unban log-level check show try convert serve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,7 +104,7 @@ _oxinetd() {
             return 0
             ;;
         oxinetd__subcmd__convert)
-            opts="-h --from --lossy --hosts-access --to --help"
+            opts="-h --from --lossy --diff --hosts-access --to --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -687,6 +693,24 @@ _oxinetd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        oxinetd__subcmd__show)
+            opts="-h --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         oxinetd__subcmd__status)
             opts="-q -w -h --control --quiet --watch --format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -700,6 +724,32 @@ _oxinetd() {
                     ;;
                 --format)
                     COMPREPLY=($(compgen -W "table json prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        oxinetd__subcmd__try)
+            opts="-h --config --control --at --run --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -37,6 +37,8 @@ complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "kill" -d 'End one c
 complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "unban" -d 'Lift the ban of a source'
 complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "log-level" -d 'Change how much the daemon logs, until the next reload'
 complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "check" -d 'Check a table without serving it, and tell every problem'
+complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "show" -d 'Show the values that are in force, and where each comes from'
+complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "try" -d 'Tell what would happen to a client, and which rule decides'
 complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "convert" -d 'Turn the table of inetd, xinetd, systemd or tcpserver into ours, on standard output'
 complete -c oxinetd -n "__fish_oxinetd_needs_command" -f -a "serve" -d 'Serve one service from the command line: oxinetd serve --listen 7007 --builtin echo'
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand run" -l config -d 'The main file [default: /etc/oxinetd.toml, without it the table in the binary]' -r -F
@@ -77,6 +79,13 @@ json\t'For programs'
 github\t'For GitHub\'s annotations'"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand check" -s W -d 'Warnings are errors'
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand show" -l config -d 'The main file [default: /etc/oxinetd.toml, without it the table in the binary]' -r -F
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand show" -s h -l help -d 'Print help'
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand try" -l config -d 'The main file [default: /etc/oxinetd.toml, without it the table in the binary]' -r -F
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand try" -l control -d 'The control socket: a path or @NAME [default: /run/oxinetd/control.sock]' -r
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand try" -l at -d 'When it comes, in local time: 22:30, "Sat 22:30", "2026-11-28 22:30"' -r
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand try" -l run -d 'Run the program with the terminal as its client'
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand try" -s h -l help -d 'Print help'
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -l from -d 'The format [default: read off the files]' -r -f -a "inetd\t'inetd.conf, dialect detected'
 openbsd\t'inetd.conf of OpenBSD'
 debian\t'inetd.conf of Debian\'s openbsd-inetd'
@@ -90,6 +99,7 @@ tcpserver\t'command lines of tcpserver and tcpsvd'"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -l hosts-access -d 'The directory of hosts.allow and hosts.deny, or `none`: there were none [default: /etc]' -r -F
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -l to -d 'The other way: write the units for a service of a table of ours' -r
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -l lossy -d 'Go on without access rules and limits that cannot be kept; each is told'
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -l diff -d 'Print where the table answers other than the original, instead of the table'
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l listen -d 'where to listen' -r
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l builtin -d 'a service of our own, by name or as a table with options' -r -f -a "echo\t''

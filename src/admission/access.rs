@@ -33,7 +33,7 @@ const PRIVATE: [(IpAddr, u8); 6] = [
     ),
 ];
 /// VMADDR_CID_LOCAL and VMADDR_CID_HOST of vsock(7).
-const HOST_CIDS: [u32; 2] = [1, 2];
+pub(super) const HOST_CIDS: [u32; 2] = [1, 2];
 
 /// The rule of one service.
 #[derive(Debug)]
@@ -123,16 +123,23 @@ impl Peers {
 
 /// What is gathered before it is put in order. Of two meanings the later wins, and `No` comes last.
 #[derive(Default)]
-struct Found {
-    v4: Vec<Prefix>,
-    v6: Vec<Prefix>,
-    uids: HashMap<u32, Meaning>,
-    gids: HashMap<u32, Meaning>,
-    local: Option<Meaning>,
-    any: Option<Meaning>,
+pub(super) struct Found {
+    pub(super) v4: Vec<Prefix>,
+    pub(super) v6: Vec<Prefix>,
+    pub(super) uids: HashMap<u32, Meaning>,
+    pub(super) gids: HashMap<u32, Meaning>,
+    pub(super) local: Option<Meaning>,
+    pub(super) any: Option<Meaning>,
 }
 
 impl Found {
+    /// What one entry names.
+    pub(super) fn of(source: &Source) -> Self {
+        let mut found = Self::default();
+        found.add(source, Meaning::Yes);
+        found
+    }
+
     fn add(&mut self, source: &Source, meaning: Meaning) {
         match source {
             Source::Net(net) => self.network(net.network(), net.prefix_len(), meaning),

@@ -1,5 +1,7 @@
 //! The gate of a service: asks every rule, and makes the [`Ticket`] that owns every count.
 
+mod explain;
+
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -17,6 +19,8 @@ use super::rate::{ServiceRate, SourceRate};
 use super::source::{Memory, Slot, SourceKey, SourceUse, Sources};
 use super::{Arrival, Moment, Refusal, Verdict};
 use crate::handover::{Packer, Unpacker, state};
+pub use explain::{Deciding, deciding};
+
 use crate::service::{Admission, OverLimit, Peer};
 
 /// Sources without live connections that are remembered: 8 MiB when full.

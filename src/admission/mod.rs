@@ -38,7 +38,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::service::Peer;
 
-pub use gate::{Gate, House, Ticket, Wait};
+pub use gate::{Deciding, Gate, House, Ticket, Wait, deciding};
 pub use lists::Lists;
 pub use load::LoadAverage;
 pub use source::{SourceKey, SourceUse};

@@ -80,7 +80,7 @@ fn act(control: &Control, request: &Request) -> u8 {
             complain(&format!("oxinetd: {problem}\n"));
             exit::NO
         }
-        Ok(Answer::Status(_)) => {
+        Ok(Answer::Status(_) | Answer::Standing(_)) => {
             complain("oxinetd: the daemon answered something else\n");
             exit::NO
         }

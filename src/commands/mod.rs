@@ -6,8 +6,10 @@ pub mod check;
 pub mod convert;
 pub mod run;
 pub mod serve;
+pub mod show;
 pub mod status;
 pub mod takeover;
+pub mod trial;
 
 use std::io::Write;
 

@@ -37,7 +37,7 @@ fn fetch(command: &Command) -> Result<Status, u8> {
             complain(&format!("oxinetd: {problem}\n"));
             Err(exit::NO)
         }
-        Answer::Done(_) | Answer::Reloaded(_) | Answer::Rejected(_) => {
+        Answer::Done(_) | Answer::Reloaded(_) | Answer::Rejected(_) | Answer::Standing(_) => {
             complain("oxinetd: the daemon answered something else\n");
             Err(exit::NO)
         }

@@ -14,11 +14,13 @@ mod files;
 mod foreign;
 #[cfg(test)]
 mod golden;
+mod inetd;
 pub mod keys;
 pub mod list;
 mod not_yet;
 mod raw;
 mod resolve;
+pub mod shown;
 pub mod source;
 pub mod surroundings;
 mod syntax;
@@ -39,7 +41,8 @@ use diagnostic::{Code, Diagnostic};
 pub use diagnostic::{Format, Report};
 use keys::Key;
 use raw::RawFile;
-use source::{Place, SourceFile};
+pub use resolve::written::{Value, Written, place};
+use source::{FileId, Place, SourceFile};
 use syntax::parse;
 pub use world::{Host, World};
 
@@ -79,6 +82,17 @@ pub struct Loaded {
     pub embedded: bool,
     /// How many services the files define, valid or not.
     pub services: usize,
+    /// What is written and where, for [`explain`]: `[daemon]` first, then the services in their order.
+    pub written: Vec<Written>,
+}
+
+/// Loads, and keeps what was written.
+pub fn explain(main: &Main<'_>, host: &Host<'_>) -> Loaded {
+    let host = Host {
+        explains: true,
+        ..*host
+    };
+    load(main, &host)
 }
 
 /// Reads, checks and resolves a table. Blocks as long as files and name services do.
@@ -112,6 +126,7 @@ pub fn load(main: &Main<'_>, host: &Host<'_>) -> Loaded {
             report: Report::new(Vec::new(), problems),
             embedded,
             services: 0,
+            written: Vec::new(),
         };
     };
     assemble(host, main_file, has_includes, embedded, problems)
@@ -139,6 +154,11 @@ fn assemble(
             drop_ins.extend(files::read(host, &path, false, place, &mut problems));
         }
     }
+    let inetd_id = FileId::try_from(drop_ins.len()).unwrap_or(FileId::MAX) + 1;
+    let inetd = main_raw
+        .as_ref()
+        .and_then(|main_raw| inetd::named(host, inetd_id, main_raw, &directory, &mut problems));
+    drop_ins.extend(inetd.as_ref().map(|inetd| inetd.table.clone()));
     let tables: Vec<Option<Spanned<DeTable<'_>>>> = (1..)
         .zip(&drop_ins)
         .map(|(id, file)| parse(id, file, &mut problems))
@@ -158,6 +178,7 @@ fn assemble(
     let whole = raws.len() == files.len();
     let resolved = whole.then(|| resolve::resolve(&context, &raws));
     let lists = context.take_lists();
+    let written = context.take_written();
     problems.extend(context.into_problems());
     drop(raws);
     drop(tables);
@@ -171,6 +192,10 @@ fn assemble(
             .collect()
     };
     drop(main_table);
+    if let Some(inetd) = inetd {
+        drop_ins.pop();
+        drop_ins.extend(inetd.settle(inetd_id + 1, &mut problems));
+    }
     let report = Report::new(
         std::iter::once(main_file).chain(drop_ins).collect(),
         problems,
@@ -188,6 +213,7 @@ fn assemble(
         report,
         embedded,
         services,
+        written,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct SourceFile {
     pub text: String,
     /// First byte of each line.
     lines: Vec<u32>,
+    /// For each line the file and line that it was made of; empty: it is itself.
+    made_of: Vec<(String, u32)>,
 }
 
 impl SourceFile {
@@ -57,6 +59,22 @@ impl SourceFile {
             name: name.into(),
             text,
             lines,
+            made_of: Vec::new(),
+        }
+    }
+
+    /// The same text, whose lines were made of lines of other files.
+    #[must_use]
+    pub fn made_of(self, made_of: Vec<(String, u32)>) -> Self {
+        Self { made_of, ..self }
+    }
+
+    /// The file and line that a byte comes from.
+    pub fn origin(&self, byte: u32) -> (&str, u32) {
+        let (line, _) = self.position(byte);
+        match self.made_of.get(line - 1).or(self.made_of.last()) {
+            Some((file, line)) => (file, *line),
+            None => (&self.name, u32::try_from(line).unwrap_or(u32::MAX)),
         }
     }
 

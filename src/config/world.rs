@@ -108,6 +108,8 @@ pub struct Host<'a> {
     pub world: &'a dyn World,
     /// Its surroundings, for `check`, which looks whether everything is there.
     pub surroundings: Option<&'a dyn Surroundings>,
+    /// What is written is kept with its places, for [`super::explain`].
+    pub explains: bool,
 }
 
 impl<'a> Host<'a> {
@@ -118,6 +120,7 @@ impl<'a> Host<'a> {
             egid: group,
             world,
             surroundings: None,
+            explains: false,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod status;
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Standing;
 pub use request::{LONGEST, Request};
 
 /// The answer to a request.
@@ -21,6 +22,8 @@ pub enum Answer {
     Error(String),
     /// To `status`.
     Status(Box<status::Status>),
+    /// To `try`.
+    Standing(Standing),
     /// To `reload`, when the new table is in force.
     Reloaded(Diff),
     /// To `reload`, when it is not: the diagnostics, for a person.

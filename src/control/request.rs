@@ -10,6 +10,8 @@ pub const LONGEST: usize = 512;
 pub enum Request {
     /// `status [NAME]`.
     Status(Option<String>),
+    /// `try NAME CLIENT`: what counts of a client at a service.
+    Try(String, String),
     /// `reload`.
     Reload,
     /// `upgrade`: go on as the program that is now where this one was started from.
@@ -39,8 +41,9 @@ impl Request {
             return Err("the request is empty".to_owned());
         };
         let argument = words.next().map(str::to_owned);
-        if words.next().is_some() {
-            return Err(format!("`{}` takes one word at most", shown(verb)));
+        let second = words.next();
+        if words.next().is_some() || second.is_some() && verb != "try" {
+            return Err(format!("`{}` does not take that many words", shown(verb)));
         }
         let needed = |what: &str| {
             argument
@@ -49,6 +52,10 @@ impl Request {
         };
         match verb {
             "status" => Ok(Self::Status(argument)),
+            "try" => match (argument, second) {
+                (Some(name), Some(client)) => Ok(Self::Try(name, client.to_owned())),
+                _ => Err("`try` needs a service and a client".to_owned()),
+            },
             "reload" if argument.is_none() => Ok(Self::Reload),
             "upgrade" if argument.is_none() => Ok(Self::Upgrade),
             "pause" => needed("a service").map(Self::Pause),
@@ -73,6 +80,7 @@ impl Request {
         match self {
             Self::Status(None) => "status\n".to_owned(),
             Self::Status(Some(name)) => format!("status {name}\n"),
+            Self::Try(name, client) => format!("try {name} {client}\n"),
             Self::Reload => "reload\n".to_owned(),
             Self::Upgrade => "upgrade\n".to_owned(),
             Self::Pause(name) => format!("pause {name}\n"),
@@ -95,7 +103,7 @@ impl Request {
 
     /// True if it changes nothing: also for the control group.
     pub fn only_reads(&self) -> bool {
-        matches!(self, Self::Status(_))
+        matches!(self, Self::Status(_) | Self::Try(..))
     }
 }
 
@@ -117,6 +125,7 @@ mod tests {
         for request in [
             Request::Status(None),
             Request::Status(Some(name())),
+            Request::Try(name(), "192.0.2.7".to_owned()),
             Request::Reload,
             Request::Upgrade,
             Request::Pause(name()),
@@ -142,6 +151,8 @@ mod tests {
             b"stop",
             b"pause",
             b"pause a b",
+            b"try a",
+            b"try a b c",
             b"reload now",
             b"log-level loud",
             b"\xff\xfe",

@@ -139,7 +139,7 @@ pub struct Daemon {
 }
 
 /// What a child of ours does for a service without a program.
-fn body(service: &Service, socket: i32, peer: &Peer, local: &Local) -> u8 {
+pub(crate) fn body(service: &Service, socket: i32, peer: &Peer, local: &Local) -> u8 {
     match &service.run {
         Run::Builtin(builtin) => builtin::serve(builtin, socket),
         Run::Redirect(redirect) => relay::redirect(

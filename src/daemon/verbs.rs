@@ -1,14 +1,15 @@
 //! What control requests do.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Daemon;
 use super::token::{ControlKey, ServiceKey};
+use crate::admission::{Arrival, Moment};
 use crate::connection::Reason;
 use crate::control::{Answer, Request};
 use crate::handover::state::Awaited;
 use crate::service::{LogLevel, Peer};
+use crate::sys::proc;
 use crate::sys::process::Kill;
 
 impl Daemon {
@@ -23,6 +24,12 @@ impl Daemon {
             Request::Status(name) => match self.status(name.as_deref(), now) {
                 Some(status) => Answer::Status(Box::new(status)),
                 None => unknown(name.as_deref().unwrap_or_default()),
+            },
+            Request::Try(name, client) => match client.parse::<Peer>() {
+                Ok(peer) => self.standing(name, &peer, now),
+                Err(()) => Answer::Error(format!(
+                    "`{client}` is no client: write an address, `uid:1000` or `vsock:3`"
+                )),
             },
             Request::Reload => {
                 self.wait_for(client, Awaited::Reload, now);
@@ -55,23 +62,30 @@ impl Daemon {
         })
     }
 
+    /// What counts of a client at a service. Asking counts nothing.
+    fn standing(&mut self, name: &str, peer: &Peer, now: Instant) -> Answer {
+        let key = self.names.get(name).copied();
+        let Some(live) = key.and_then(|key| self.services.get(key)) else {
+            return unknown(name);
+        };
+        let moment = Moment {
+            now,
+            wall: SystemTime::now(),
+            load: self.load.at(now, proc::load_average),
+        };
+        let arrival = Arrival { peer, groups: &[] };
+        Answer::Standing(live.gate.standing(&self.house, &arrival, &moment))
+    }
+
     /// Lifts the bans of a source, at every service that has banned it: an address, or the prefix that `status` shows.
     fn unban(&mut self, source: &str, now: Instant) -> Answer {
         let address = source
             .split_once('/')
             .map_or(source, |(address, _)| address);
-        let peer = match (address.parse::<IpAddr>(), source.strip_prefix("uid:")) {
-            (Ok(ip), _) => Peer::Inet(SocketAddr::new(ip.to_canonical(), 0)),
-            (Err(_), Some(uid)) if uid.parse::<u32>().is_ok() => Peer::Unix {
-                uid: uid.parse().unwrap_or(u32::MAX),
-                gid: u32::MAX,
-                pid: 0,
-            },
-            (Err(_), _) => {
-                return Answer::Error(format!(
-                    "`{source}` is no source: write an address, a prefix as `status` shows it, or `uid:1000`"
-                ));
-            }
+        let Ok(peer) = address.parse::<Peer>() else {
+            return Answer::Error(format!(
+                "`{source}` is no source: write an address, a prefix as `status` shows it, or `uid:1000`"
+            ));
         };
         let lifted: Vec<&str> = self
             .services

@@ -37,6 +37,16 @@ impl Words {
         self.pointers.reserve(pointers);
     }
 
+    /// Every word that was written.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let words = self.text.split_inclusive(|byte| *byte == 0);
+        let text = |word: &[u8]| {
+            let word = word.strip_suffix(&[0]).unwrap_or(word);
+            String::from_utf8_lossy(word).into_owned()
+        };
+        words.map(text).collect()
+    }
+
     /// Adds a pointer to text that somebody else keeps; null ends a list. Answers its place.
     pub(super) fn push(&mut self, word: *const c_char) {
         self.pointers.push(word);

@@ -4,6 +4,8 @@
 //! lives, and it lives (by `Rc`) as long as a child may read it. What cannot be done yet is refused here: a setting
 //! without effect would be worse. This module makes no system call.
 
+mod told;
+
 use std::cell::Cell;
 use std::ffi::CString;
 use std::fmt::{self, Write};

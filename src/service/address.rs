@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,30 @@ impl Peer {
             Self::Inet(address) => Some(u32::from(address.port())),
             Self::Vsock { port, .. } => Some(*port),
             Self::Unix { .. } => None,
+        }
+    }
+}
+
+/// A client in words: `192.0.2.7`, `uid:1000`, `vsock:3`; what the words do not tell is unknown.
+impl FromStr for Peer {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self::Inet(SocketAddr::new(ip.to_canonical(), 0)));
+        }
+        let number = |word: &str| {
+            text.strip_prefix(word)
+                .and_then(|number| number.parse().ok())
+        };
+        match (number("uid:"), number("vsock:")) {
+            (Some(uid), _) => Ok(Self::Unix {
+                uid,
+                gid: u32::MAX,
+                pid: 0,
+            }),
+            (_, Some(cid)) => Ok(Self::Vsock { cid, port: 0 }),
+            (None, None) => Err(()),
         }
     }
 }

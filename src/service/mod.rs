@@ -11,6 +11,7 @@ mod budget;
 mod process;
 mod settings;
 mod socket;
+mod standing;
 mod template;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub use budget::{Budget, low_descriptors, most_lingering};
 pub use process::{Cgroup, Identity, Limit, Preset, Process, Resource, Sandbox, Stderr, Stdio};
 pub use settings::{LogFormat, LogLevel, LogSelection, LogTarget, Settings};
 pub use socket::{Keepalive, SocketOptions};
+pub use standing::Standing;
 pub use template::{Piece, Specifier, Template};
 
 /// Everything that one load of the configuration produced.

@@ -40,16 +40,11 @@ pub(super) fn settings(reader: &Reader<'_, '_>) -> Settings {
     }
 }
 
-/// What has no field in [`Settings`] yet.
+/// What has no field in [`Settings`]: the files of `inetd_conf` are read before.
 fn later(reader: &Reader<'_, '_>) {
     let off = |entry: &crate::config::raw::Entry<'_>| entry.value.get_ref().as_str() == Some("off");
-    for key in [Key::InetdConf, Key::Metrics] {
-        if let Some(entry) = reader.entry(key).filter(|entry| !off(entry)) {
-            reader.report(crate::config::not_yet::problem(
-                entry.key,
-                &format!("`{}`", key.info().name),
-            ));
-        }
+    if let Some(entry) = reader.entry(Key::Metrics).filter(|entry| !off(entry)) {
+        reader.report(crate::config::not_yet::problem(entry.key, "`metrics`"));
     }
     if reader
         .entry(Key::InetdConf)

@@ -17,6 +17,7 @@ mod sandbox;
 mod socket;
 mod survey;
 mod suspicious;
+pub(super) mod written;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +39,7 @@ use crate::service::{
 use account::Accounts;
 use reader::{Reader, unknown_word};
 use survey::Survey;
+use written::Written;
 
 /// What one load has at hand while it resolves.
 pub(super) struct Context<'a> {
@@ -49,6 +51,7 @@ pub(super) struct Context<'a> {
     ports: RefCell<HashMap<(String, bool), Option<u16>>>,
     lists: RefCell<BTreeMap<PathBuf, Option<List>>>,
     problems: RefCell<Vec<Diagnostic>>,
+    written: RefCell<Vec<Written>>,
 }
 
 impl<'a> Context<'a> {
@@ -68,6 +71,7 @@ impl<'a> Context<'a> {
             ports: RefCell::default(),
             lists: RefCell::default(),
             problems: RefCell::default(),
+            written: RefCell::default(),
         }
     }
 
@@ -107,14 +111,24 @@ impl<'a> Context<'a> {
 
     fn origin(&self, place: Place) -> Origin {
         let file = self.files.get(place.file as usize);
+        let (name, line) = file.map_or(("", 0), |file| file.origin(place.start));
         Origin {
-            file: file
-                .map(|file| PathBuf::from(&file.name))
-                .unwrap_or_default(),
-            line: file.map_or(0, |file| {
-                u32::try_from(file.position(place.start).0).unwrap_or(u32::MAX)
-            }),
+            file: PathBuf::from(name),
+            line,
         }
+    }
+
+    /// Keeps what is written, for those who ask.
+    fn keep(&self, name: Option<&str>, section: &Section<'_>) {
+        if self.host.explains {
+            let written = written::section(self, name, section);
+            self.written.borrow_mut().push(written);
+        }
+    }
+
+    /// What was kept.
+    pub(super) fn take_written(&self) -> Vec<Written> {
+        self.written.take()
     }
 }
 
@@ -130,6 +144,7 @@ pub(super) fn resolve(
         section: daemon,
         owner: "[daemon]",
     });
+    context.keep(None, daemon);
     let mut defaults = Section::empty();
     let mut services = Vec::new();
     let mut names: HashMap<&str, Place> = HashMap::new();
@@ -145,6 +160,7 @@ pub(super) fn resolve(
                 duplicate(context, raw, first);
             }
             let section = raw.section.over(&own);
+            context.keep(Some(raw.name), &section);
             let (service, places) = service(context, raw, &section);
             taken.add(context, &service, &places, raw);
             services.push(Rc::new(service));
