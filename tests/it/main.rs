@@ -16,6 +16,7 @@
 mod harness;
 
 mod admission;
+mod bad_input;
 mod builtin;
 mod check;
 mod convert;
@@ -42,3 +43,4 @@ mod serve;
 mod signals;
 mod soak;
 mod upgrade;
+mod world;

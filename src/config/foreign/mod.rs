@@ -206,6 +206,101 @@ mod tests {
         }
     }
 
+    /// LANGUAGE 4.8: every word, the key that is meant, and what is to be written where the value says enough.
+    #[rustfmt::skip]
+    const ROWS: &[(&str, &str, Option<&str>)] = &[
+        ("server = '/bin/x'", "command", Some("command = \"/bin/x\"")),
+        ("ExecStart = '/bin/x -a'", "command", Some("command = \"/bin/x -a\"")),
+        ("exec = '/bin/x'", "command", Some("command = \"/bin/x\"")),
+        ("program = '/bin/x'", "command", Some("command = \"/bin/x\"")),
+        ("cmd = '/bin/x'", "command", Some("command = \"/bin/x\"")),
+        ("run = '/bin/x'", "command", Some("command = \"/bin/x\"")),
+        ("port = 69", "listen", Some("listen = \"69\"")),
+        ("bind = '::1'", "listen", None),
+        ("interface = '10.0.0.1'", "listen", None),
+        ("address = '10.0.0.1'", "listen", None),
+        ("ListenStream = 22", "listen", Some("listen = \"22\"")),
+        ("ListenDatagram = '69'", "listen", Some("listen = \"udp:69\"")),
+        ("protocol = 'udp'", "listen", None),
+        ("socket_type = 'dgram'", "listen", None),
+        ("proto = 'udp'", "listen", None),
+        ("type = 'UNLISTED'", "listen", None),
+        ("disable = 'no'", "enabled", Some("enabled = true")),
+        ("disabled = true", "enabled", Some("enabled = false")),
+        ("only_from = '::1'", "allow", Some("allow = [\"::1\"]")),
+        ("IPAddressAllow = '::1'", "allow", Some("allow = [\"::1\"]")),
+        ("allow_from = '::1'", "allow", Some("allow = [\"::1\"]")),
+        ("whitelist = ['::1']", "allow", Some("allow = [\"::1\"]")),
+        ("hosts_allow = '::1'", "allow", Some("allow = [\"::1\"]")),
+        ("no_access = '::1'", "deny", Some("deny = [\"::1\"]")),
+        ("IPAddressDeny = 'any'", "deny", Some("deny = [\"any\"]")),
+        ("blacklist = '::1'", "deny", Some("deny = [\"::1\"]")),
+        ("instances = 5", "max_connections", Some("max_connections = 5")),
+        ("max_children = 5", "max_connections", Some("max_connections = 5")),
+        ("max-child = 5", "max_connections", Some("max_connections = 5")),
+        ("limit = 5", "max_connections", Some("max_connections = 5")),
+        ("per_source = 5", "max_per_source", Some("max_per_source = 5")),
+        ("MaxConnectionsPerSource = 5", "max_per_source", Some("max_per_source = 5")),
+        ("per_ip = 5", "max_per_source", Some("max_per_source = 5")),
+        ("cps = '50 10'", "rate", Some("rate = \"50/s\"\npause = \"10s\"")),
+        ("TriggerLimitBurst = 20", "rate", Some("rate = \"20/s\"")),
+        ("PollLimitBurst = 20", "rate", Some("rate = \"20/s\"")),
+        ("rate_limit = 20", "rate", Some("rate = \"20/s\"")),
+        ("access_times = '08:00-18:00'", "hours", Some("hours = [\"08:00-18:00\"]")),
+        ("rlimit_as = '8M'", "limits.address_space", Some("limits = { address_space = \"8M\" }")),
+        ("rlimit_files = 9", "limits.open_files", Some("limits = { open_files = 9 }")),
+        ("rlimit_cpu = 9", "limits.cpu_time", Some("limits = { cpu_time = \"9s\" }")),
+        ("rlimit_data = '8M'", "limits.data", Some("limits = { data = \"8M\" }")),
+        ("rlimit_stack = '8M'", "limits.stack", Some("limits = { stack = \"8M\" }")),
+        ("LimitNOFILE = 9", "limits.open_files", Some("limits = { open_files = 9 }")),
+        ("MemoryMax = '8M'", "cgroup.memory_max", Some("cgroup = { memory_max = \"8M\" }")),
+        ("TasksMax = 9", "cgroup.tasks_max", Some("cgroup = { tasks_max = 9 }")),
+        ("CPUQuota = '10%'", "cgroup.cpu_quota", Some("cgroup = { cpu_quota = \"10%\" }")),
+        ("log_type = 'SYSLOG daemon'", "log_to", Some("log_to = \"syslog\"")),
+        ("log_on_success = 'PID HOST DURATION'", "log", Some("log = [\"start\", \"exit\"]")),
+        ("log_on_failure = 'HOST'", "log", Some("log = [\"refuse\"]")),
+        ("StandardError = 'socket'", "stderr", Some("stderr = \"client\"")),
+        ("passenv = 'PATH TZ'", "pass_env", Some("pass_env = [\"PATH\", \"TZ\"]")),
+        ("groups = 'no'", "supplementary_groups", Some("supplementary_groups = []")),
+        ("cwd = '/'", "working_directory", Some("working_directory = \"/\"")),
+        ("uid = 5", "user", Some("user = \"5\"")),
+        ("gid = 5", "group", Some("group = \"5\"")),
+        ("root = '/srv'", "root_directory", Some("root_directory = \"/srv\"")),
+        ("nowait = true", "wait", Some("wait = false")),
+        ("Accept = 'no'", "wait", Some("wait = true")),
+        ("banner_fail = '/x'", "refuse_message", None),
+        ("idle = 5", "idle_timeout", Some("idle_timeout = \"5s\"")),
+        ("max_time = 5", "timeout", Some("timeout = \"5s\"")),
+        ("RuntimeMaxSec = 5", "timeout", Some("timeout = \"5s\"")),
+    ];
+
+    #[test]
+    fn every_row_of_the_language_has_its_answer() {
+        for (line, ours, written) in ROWS {
+            // The other spellings of a word have the same answer.
+            let (word, value) = line.split_once(" = ").unwrap();
+            for spelling in [
+                word.to_owned(),
+                word.replace('_', "-"),
+                word.to_ascii_uppercase(),
+            ] {
+                let text = format!("{spelling} = {value}");
+                let table = DeTable::parse(&text).unwrap();
+                let (key, value) = table.get_ref().iter().next().unwrap();
+                let (problem, meant) =
+                    answer(&Owner::Defaults, 0, key, value, table.get_ref()).unwrap();
+                assert_eq!(meant, *ours, "{text}");
+                if spelling == word {
+                    assert_eq!(
+                        problem.patch.map(|patch| patch.text).as_deref(),
+                        *written,
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_foreign_word_is_one_of_ours() {
         let plain = |name: &str| name.replace('_', "");

@@ -57,7 +57,7 @@ pub(super) static WORDS: &[Row] = &[
     Row { words: &["ioweight"], ours: "`cgroup.io_weight`", help: "write it in the table `cgroup`", translate: |text, _| number("cgroup", "io_weight", text) },
     Row { words: &["logtype"], ours: "`log_to`", help: "`log_to = \"syslog\"` or `log_to = \"file:/path\"`, in the service or in [daemon]", translate: |text, _| log_type(text) },
     Row { words: &["logonsuccess", "logonfailure"],
-          ours: "`log`", help: "name the events: `\"start\"`, `\"exit\"`, `\"refuse\"`", translate: nothing },
+          ours: "`log`", help: "name the events: `\"start\"`, `\"exit\"`, `\"refuse\"`", translate: |_, siblings| log(siblings) },
     Row { words: &["standarderror"], ours: "`stderr`", help: "write `\"log\"`, `\"client\"`, `\"null\"`, `\"inherit\"` or `\"file:/path\"`", translate: |text, _| standard_error(text) },
     Row { words: &["standardinput", "standardoutput"], ours: "`stdio`", help: "the connection is on fds 0 and 1 already: leave it out", translate: nothing },
     Row { words: &["passenv", "passenvironment"], ours: "`pass_env`", help: "write a list of names", translate: |text, _| words("pass_env", text) },
@@ -220,6 +220,30 @@ fn log_type(text: Option<&str>) -> Option<String> {
         ("FILE", Some(path)) => Some(format!("log_to = {}", quote(&format!("file:{path}")))),
         _ => None,
     }
+}
+
+/// The events that xinetd's two lists ask for: what it writes of a start, of an end, of a refusal.
+fn log(siblings: &DeTable<'_>) -> Option<String> {
+    let words = |name: &str| {
+        let text = sibling(siblings, &[name]).unwrap_or_default();
+        text.split_whitespace()
+            .map(str::to_ascii_uppercase)
+            .collect::<Vec<_>>()
+    };
+    let (success, failure) = (words("log_on_success"), words("log_on_failure"));
+    let has =
+        |words: &[String], known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
+    let events = [
+        (has(&success, &["PID", "HOST", "USERID"]), "start"),
+        (has(&success, &["EXIT", "DURATION", "TRAFFIC"]), "exit"),
+        (has(&failure, &["HOST", "USERID", "ATTEMPT"]), "refuse"),
+    ];
+    let events: Vec<String> = events
+        .into_iter()
+        .filter(|(asked, _)| *asked)
+        .map(|(_, event)| quote(event))
+        .collect();
+    (!events.is_empty()).then(|| format!("log = [{}]", events.join(", ")))
 }
 
 fn standard_error(text: Option<&str>) -> Option<String> {
