@@ -215,6 +215,7 @@ pub struct Gate {
     rate: ServiceRate,
     datagram_rate: ServiceRate,
     exempt: Peers,
+    proxies: Peers,
     grouping: (u8, u8),
     over_limit: OverLimit,
 }
@@ -236,6 +237,7 @@ impl Gate {
             rate: ServiceRate::default(),
             datagram_rate: ServiceRate::default(),
             exempt: Peers::new(lists, &admission.exempt, &[]),
+            proxies: Peers::new(lists, &admission.proxy_from, &[]),
             grouping: admission.source_prefix,
             over_limit: admission.over_limit,
         };
@@ -282,6 +284,7 @@ impl Gate {
     fn set_access(&mut self, admission: &Admission, lists: &Lists) {
         self.access = Access::new(admission, lists);
         self.exempt = Peers::new(lists, &admission.exempt, &[]);
+        self.proxies = Peers::new(lists, &admission.proxy_from, &[]);
     }
 
     fn set_counters(&mut self, house: &House, admission: &Admission, now: Instant) {
@@ -379,6 +382,11 @@ impl Gate {
     /// True if [`Arrival::groups`] decides anything.
     pub fn asks_groups(&self) -> bool {
         self.access.asks_groups()
+    }
+
+    /// True if this peer may say by a PROXY header who its client is.
+    pub fn may_send_header(&self, arrival: &Arrival<'_>) -> bool {
+        self.proxies.find(arrival) == Some(Meaning::Yes)
     }
 
     /// Asks every rule about a connection; if none refuses, takes what each of them counts.
@@ -573,6 +581,7 @@ pub(super) mod tests {
             max_connections: None,
             max_per_source: PerSource::Half,
             exempt: Vec::new(),
+            proxy_from: Vec::new(),
             source_prefix: (32, 64),
             rate: None,
             rate_per_source: None,
@@ -662,7 +671,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_table_of_rules_has_the_order_of_the_refusals() {
-        assert_eq!(RULES.map(|rule| rule.refusal), Refusal::ALL);
+        assert_eq!(RULES.map(|rule| rule.refusal), Refusal::RULES);
+        assert!(Refusal::ALL.starts_with(&Refusal::RULES));
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub(super) fn names(admission: &Admission, paths: &[&Path]) -> bool {
         admission.allow.as_deref().unwrap_or_default(),
         &admission.deny,
         &admission.exempt,
+        &admission.proxy_from,
     ];
     lists
         .into_iter()

@@ -97,11 +97,15 @@ pub enum Refusal {
     Connections,
     /// `rate` of the service, with `over_limit = "refuse"`.
     Rate,
+    /// `proxy_from`: it may not send a PROXY header. Decided before the rules.
+    ProxyFrom,
+    /// `proxy_protocol`: no such header came, or none in time. Decided before the rules.
+    ProxyHeader,
 }
 
 impl Refusal {
-    /// All of them, in the order of the rules.
-    pub const ALL: [Self; 8] = [
+    /// Those of the rules, in their order.
+    pub const RULES: [Self; 8] = [
         Self::Hours,
         Self::Banned,
         Self::Address,
@@ -110,6 +114,20 @@ impl Refusal {
         Self::RatePerSource,
         Self::Connections,
         Self::Rate,
+    ];
+
+    /// All of them, those of the rules in their order.
+    pub const ALL: [Self; 10] = [
+        Self::Hours,
+        Self::Banned,
+        Self::Address,
+        Self::Load,
+        Self::PerSource,
+        Self::RatePerSource,
+        Self::Connections,
+        Self::Rate,
+        Self::ProxyFrom,
+        Self::ProxyHeader,
     ];
 
     /// The word.
@@ -123,6 +141,8 @@ impl Refusal {
             Self::RatePerSource => "rate_per_source",
             Self::Connections => "connections",
             Self::Rate => "rate",
+            Self::ProxyFrom => "proxy_from",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 

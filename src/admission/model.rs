@@ -161,7 +161,9 @@ impl Model {
                     Refusal::Rate => assert!(self.rules.rate.is_some() && !self.rules.queue),
                     Refusal::RatePerSource => assert!(self.rules.rate_per_source.is_some()),
                     Refusal::Banned => assert!(self.rules.penalty),
-                    Refusal::Hours | Refusal::Load => unreachable!("not in these rules"),
+                    Refusal::Hours | Refusal::Load | Refusal::ProxyFrom | Refusal::ProxyHeader => {
+                        unreachable!("not in these rules")
+                    }
                 }
             }
         }

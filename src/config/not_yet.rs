@@ -49,11 +49,6 @@ const FEATURES: &[Feature] = &[
         used: |service| service.wait,
     },
     Feature {
-        key: Key::ProxyProtocol,
-        name: "`proxy_protocol`",
-        used: |service| service.proxy.is_some(),
-    },
-    Feature {
         key: Key::Cache,
         name: "`cache`",
         used: |service| service.cache.is_some(),
@@ -62,11 +57,6 @@ const FEATURES: &[Feature] = &[
         key: Key::Transcript,
         name: "`transcript`",
         used: |service| service.transcript.is_some(),
-    },
-    Feature {
-        key: Key::Banner,
-        name: "`banner`",
-        used: |service| service.banner.is_some(),
     },
     Feature {
         key: Key::Stdio,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::Key;
 
+use super::headers::Proxied;
 use super::id::ConnectionId;
 use super::line::{Obstacle, RETRY};
 use super::state::{Child, Held, Listener, ListenerState};
@@ -21,7 +22,7 @@ use crate::handover::state::Stamp;
 use crate::handover::{Packer, Unpacker};
 use crate::launch::{Body, Connection, LaunchError, Launcher};
 use crate::listener::Accepted;
-use crate::service::Peer;
+use crate::service::{Local, Peer};
 use crate::sys::errno;
 use crate::sys::poller::Interest;
 use crate::sys::{proc, socket};
@@ -108,6 +109,9 @@ impl Daemon {
         if let Some(obstacle) = self.obstacle(service, waiting, now) {
             return Took::Obstacle(obstacle);
         }
+        if self.headers_are_full(service) {
+            return Took::Obstacle(Obstacle::Service);
+        }
         let Some(socket) = self
             .listeners
             .get(key)
@@ -116,7 +120,11 @@ impl Daemon {
             return Took::Stopped;
         };
         match socket.accept() {
-            Accepted::Connection(fd, peer) => self.on_connection(key, service, fd, peer, now),
+            Accepted::Connection(fd, peer) if self.has_headers(service) => {
+                self.await_header(key, service, fd, peer, now);
+                Took::One
+            }
+            Accepted::Connection(fd, peer) => self.on_connection(key, service, fd, peer, None, now),
             Accepted::Lost(error) => Took::Lost(error),
             Accepted::Empty => Took::Nobody,
             Accepted::Exhausted(error) => {
@@ -131,7 +139,12 @@ impl Daemon {
     }
 
     /// What keeps `service` from taking a connection now. `waiting`: somebody is known to wait.
-    fn obstacle(&mut self, service: ServiceKey, waiting: bool, now: Instant) -> Option<Obstacle> {
+    pub(super) fn obstacle(
+        &mut self,
+        service: ServiceKey,
+        waiting: bool,
+        now: Instant,
+    ) -> Option<Obstacle> {
         if self.is_held_up(service, waiting, now) {
             return Some(Obstacle::Service);
         }
@@ -193,12 +206,13 @@ impl Daemon {
     }
 
     /// Serves or refuses a connection.
-    fn on_connection(
+    pub(super) fn on_connection(
         &mut self,
         key: ListenerKey,
         service: ServiceKey,
         connection: OwnedFd,
         peer: Peer,
+        proxied: Option<Box<Proxied>>,
         now: Instant,
     ) -> Took {
         let Some(live) = self.services.get_mut(service) else {
@@ -232,6 +246,8 @@ impl Daemon {
                     peer,
                     ticket,
                     since: now,
+                    proxied,
+                    greeted: false,
                 },
                 now,
             ),
@@ -269,7 +285,17 @@ impl Daemon {
 
     /// Serves an admitted connection: by a child of its own, or by the worker of its service. Without room it
     /// is held and the listener rests.
-    fn launch(&mut self, key: ListenerKey, service: ServiceKey, held: Held, now: Instant) -> Took {
+    fn launch(
+        &mut self,
+        key: ListenerKey,
+        service: ServiceKey,
+        mut held: Held,
+        now: Instant,
+    ) -> Took {
+        let id = self.ids.next();
+        if !std::mem::replace(&mut held.greeted, true) && !self.greet(service, &held, id) {
+            return Took::One;
+        }
         let (Some(live), Some(listener)) = (self.services.get(service), self.listeners.get(key))
         else {
             return Took::Stopped;
@@ -284,8 +310,11 @@ impl Daemon {
                 Err((held, error)) => self.on_not_made(key, service, held, &error, now),
             };
         }
-        let id = self.ids.next();
-        let local = socket.local_of(held.connection.as_fd());
+        let proxied = held.proxied.as_ref();
+        let local = match proxied.and_then(|proxied| proxied.local) {
+            Some(address) => Local::Inet(address),
+            None => socket.local_of(held.connection.as_fd()),
+        };
         let connection = Connection {
             socket: held.connection.as_fd(),
             stderr: None,
@@ -294,13 +323,14 @@ impl Daemon {
             id: id.as_str(),
             cookie: socket::cookie(held.connection.as_fd()),
             concurrency: held.ticket.of_source(),
-            proxied_from: None,
+            proxied_from: proxied.map(|proxied| &proxied.from),
             cgroup: None,
         };
         let body = |fd| super::body(&rules, fd, &held.peer, &local);
         match self.make_child(service, id, connection, &body, now) {
             Ok(child) => {
                 if let Some(child) = self.children.get_mut(child) {
+                    child.header = held.proxied.map_or(0, |proxied| proxied.length);
                     child.peer = Some(held.peer);
                     child.ticket = Some(held.ticket);
                 }

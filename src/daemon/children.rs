@@ -207,16 +207,13 @@ impl Daemon {
             return;
         };
         let rules = Rc::clone(&live.service);
-        let connection = child.connection.take();
         if rules.log.exit && child.launch != Launch::Failed && child.is_connection() {
             let event = Event::Exit {
                 service: &rules.name,
                 pid: child.pid,
                 end: dead.end,
                 duration: now.saturating_duration_since(child.started),
-                bytes: connection
-                    .as_ref()
-                    .and_then(|fd| watch::account(fd.as_fd())),
+                bytes: watch::account(&child),
                 cpu: Some(dead.cpu),
                 max_rss: Some(dead.max_rss),
                 reason: child.reason.map(Reason::word),
@@ -224,6 +221,7 @@ impl Daemon {
             };
             Self::tell(&mut self.log, Some(live), &event);
         }
+        let connection = child.connection.take();
         let mut shared = false;
         if let Some(kill_at) = child.kill_at {
             self.keep_remains(child, kill_at);

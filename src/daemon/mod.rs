@@ -12,6 +12,7 @@ mod control;
 mod each;
 mod ending;
 mod equipment;
+mod headers;
 mod id;
 mod leaves;
 mod line;
@@ -21,6 +22,7 @@ mod listeners;
 mod lists;
 mod loading;
 mod manager;
+mod message;
 mod output;
 mod queue;
 mod refusal;
@@ -102,6 +104,7 @@ pub struct Daemon {
     load: LoadAverage,
     lists: lists::ListFiles,
     refused: refusal::Refused,
+    headers: headers::Headers,
     /// Clients wait for the limit of the whole daemon.
     queueing: Option<queue::Queueing>,
     ids: ConnectionIds,
@@ -204,6 +207,7 @@ impl Daemon {
         self.serve_line(now);
         self.on_events(ready, now, |token| matches!(token, Token::Listener(_)));
         self.pass_all_on();
+        self.settle_headers(now);
         self.settle_trees(now);
     }
 
@@ -222,6 +226,7 @@ impl Daemon {
                 Some(Token::Linger(key)) => self.on_lingering(key),
                 Some(Token::Each(key)) => self.on_each(key, now),
                 Some(Token::Refused(key)) => self.on_refused(key),
+                Some(Token::Header(key)) => self.on_header(key, now),
                 Some(Token::Lists) => self.on_lists_read(),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
@@ -243,6 +248,7 @@ impl Daemon {
             Timer::Queue(key) => self.on_queue_look(key, now),
             Timer::Refusals(key) => self.on_refusals_due(key),
             Timer::Refused(key) => self.close_refused(key),
+            Timer::Header(key) => self.on_header_overdue(key, now),
             Timer::Lists => self.on_lists_look(now),
             Timer::Orphans => self.reap_orphans(now),
             Timer::Connection(key) => self.on_due(key, now),

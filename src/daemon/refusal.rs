@@ -3,7 +3,6 @@
 //! Invariant: refusing costs bounded descriptors, time and lines, whatever comes. Where a bound is reached the answer is
 //! a plain close. What clients send is discarded and never looked at.
 
-use std::fmt::Write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -11,11 +10,11 @@ use std::time::{Duration, Instant};
 use slotmap::SlotMap;
 
 use super::token::{RefusedKey, ServiceKey, Token};
-use super::{Daemon, Timer};
+use super::{Daemon, Timer, message};
 use crate::admission::Refusal;
 use crate::event::Event;
 use crate::handover::{Packer, Unpacker, state};
-use crate::service::{LogLevel, Peer, Piece, RefuseWith, Service, Specifier};
+use crate::service::{LogLevel, Peer, RefuseWith};
 use crate::sys::heirloom::Kind;
 use crate::sys::poller::Interest;
 use crate::sys::{datagram, socket};
@@ -137,8 +136,12 @@ impl Daemon {
         match live.service.admission.refuse_with {
             RefuseWith::Reset => socket::reset_on_close(connection.as_fd()),
             RefuseWith::Tarpit => self.tar(connection, now),
-            RefuseWith::Close => match message(&live.service, peer, || self.ids.next()) {
-                Some(text) => self.say(connection, text.as_bytes(), now),
+            RefuseWith::Close => match &live.service.admission.refuse_message {
+                Some(template) => {
+                    let text =
+                        message::text(template, &live.service.name, peer, || self.ids.next());
+                    self.say(connection, text.as_bytes(), now);
+                }
                 // Input that is left unread would make the close a reset.
                 None => drop(socket::discard_now(connection.as_fd(), DISCARD)),
             },
@@ -266,37 +269,4 @@ impl Daemon {
             self.poller.remove(&fd);
         }
     }
-}
-
-/// `refuse_message` with its specifiers replaced.
-fn message(
-    service: &Service,
-    peer: &Peer,
-    id: impl FnOnce() -> super::id::ConnectionId,
-) -> Option<String> {
-    let template = service.admission.refuse_message.as_ref()?;
-    let mut text = String::new();
-    let mut id = Some(id);
-    let mut made = None;
-    for piece in &template.0 {
-        match piece {
-            Piece::Text(literal) => text.push_str(literal),
-            Piece::Specifier(Specifier::Service) => text.push_str(&service.name),
-            Piece::Specifier(Specifier::RemoteAddr) => {
-                let _ = write!(text, "{peer}");
-            }
-            Piece::Specifier(Specifier::RemotePort) => {
-                if let Some(port) = peer.port() {
-                    let _ = write!(text, "{port}");
-                }
-            }
-            Piece::Specifier(Specifier::Id) => {
-                if let Some(id) = id.take() {
-                    made = Some(id());
-                }
-                text.push_str(made.as_ref().map_or("", super::id::ConnectionId::as_str));
-            }
-        }
-    }
-    Some(text)
 }

@@ -479,6 +479,7 @@ impl Daemon {
             waiting: OwnLine::default(),
             children: 0,
             worker: None,
+            headers: 0,
             back_off: BackOff::default(),
             paused_until: None,
             held_off: false,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use slotmap::SlotMap;
 
 use super::control::{Control, ControlSocket};
+use super::headers::Headers;
 use super::id::ConnectionIds;
 use super::leaves::Leaves;
 use super::lists::ListFiles;
@@ -209,6 +210,7 @@ impl Start {
             load: LoadAverage::default(),
             lists: ListFiles::default(),
             refused: Refused::new(self.open_files),
+            headers: Headers::default(),
             queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::headers::Proxied;
 use super::id::ConnectionId;
 use super::line::OwnLine;
 use super::lines::Pace;
@@ -30,6 +31,8 @@ pub(super) struct LiveService {
     pub children: u32,
     /// Who gets the connections that are accepted now.
     pub worker: Option<ChildKey>,
+    /// Connections that wait for their PROXY header.
+    pub headers: u32,
     pub back_off: BackOff,
     pub paused_until: Option<Instant>,
     /// Paused or drained by command.
@@ -128,6 +131,10 @@ pub(super) struct Held {
     pub peer: Peer,
     pub ticket: Ticket,
     pub since: Instant,
+    /// What a PROXY header said of it.
+    pub proxied: Option<Box<Proxied>>,
+    /// It has had its banner.
+    pub greeted: bool,
 }
 
 /// A live child, or a connection that one serves beside others.
@@ -156,6 +163,8 @@ pub(super) struct Child {
     pub reason: Option<Reason>,
     /// After TERM: when KILL follows.
     pub kill_at: Option<Instant>,
+    /// Bytes of a PROXY header before the client's.
+    pub header: u64,
     /// It has a control group of its own.
     pub leaf: bool,
     /// Its own stderr pipe.
@@ -204,6 +213,7 @@ impl Child {
             due: None,
             reason: None,
             kill_at: None,
+            header: 0,
             leaf: false,
             each: None,
         }

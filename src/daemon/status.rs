@@ -1,6 +1,5 @@
 //! The daemon's state as plain values, for `status`.
 
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -287,10 +286,7 @@ fn connection_status(child: &Child, now: Instant) -> Connection {
         age: now.duration_since(child.started).as_secs_f64(),
         cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
         memory: usage.map(|usage| usage.memory),
-        bytes: child
-            .connection
-            .as_ref()
-            .and_then(|fd| super::watch::account(fd.as_fd())),
+        bytes: super::watch::account(child),
     }
 }
 

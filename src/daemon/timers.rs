@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::token::{ChildKey, ControlKey, EachKey, LingerKey, ListenerKey, RefusedKey, ServiceKey};
+use super::token::{
+    ChildKey, ControlKey, EachKey, HeaderKey, LingerKey, ListenerKey, RefusedKey, ServiceKey,
+};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub(super) enum Timer {
     Refusals(ServiceKey),
     /// A refused connection has had its time.
     Refused(RefusedKey),
+    /// A PROXY header has had its time. Cancelled with its connection.
+    Header(HeaderKey),
     /// The files of lists are looked at.
     Lists,
     /// Orphans may be reaped again.

@@ -19,6 +19,8 @@ new_key_type! {
     pub struct ControlKey;
     /// A refused connection that is not closed yet.
     pub struct RefusedKey;
+    /// A connection whose PROXY header has not come yet.
+    pub struct HeaderKey;
 }
 
 /// The subject of an event.
@@ -50,13 +52,15 @@ pub(super) enum Token {
     Refused(RefusedKey),
     /// The child that reads lists has ended.
     Lists,
+    /// Bytes of a PROXY header have come.
+    Header(HeaderKey),
     /// A control client sent something, or takes more.
     ControlClient(ControlKey),
 }
 
-/// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^28.
-const KIND_SHIFT: u32 = 28;
-const KIND_MASK: u64 = 0xf << KIND_SHIFT;
+/// The kind sits in the top bits of the index half of a slotmap key; an index never reaches 2^27.
+const KIND_SHIFT: u32 = 27;
+const KIND_MASK: u64 = 0x1f << KIND_SHIFT;
 
 impl Token {
     /// The bits for epoll.
@@ -76,6 +80,7 @@ impl Token {
             Self::Lists => (12, 0),
             Self::Rehearsal => (13, 0),
             Self::Worker(key) => (14, key.data().as_ffi()),
+            Self::Header(key) => (15, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -98,6 +103,7 @@ impl Token {
             12 => Some(Self::Lists),
             13 => Some(Self::Rehearsal),
             14 => Some(Self::Worker(key.into())),
+            15 => Some(Self::Header(key.into())),
             _ => None,
         }
     }
@@ -117,6 +123,7 @@ mod tests {
         let mut each = SlotMap::<EachKey, ()>::with_key();
         let mut clients = SlotMap::<ControlKey, ()>::with_key();
         let mut refused = SlotMap::<RefusedKey, ()>::with_key();
+        let mut headers = SlotMap::<HeaderKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -135,6 +142,7 @@ mod tests {
                 Token::ControlClient(clients.insert(())),
                 Token::Refused(refused.insert(())),
                 Token::Lists,
+                Token::Header(headers.insert(())),
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::state::Task;
+use super::state::{Child, Task};
 use super::token::{ChildKey, Token};
 use super::{Daemon, Timer};
 use crate::connection::{self, Activity, Reason, Verdict};
@@ -75,7 +75,7 @@ impl Daemon {
         let activity = child
             .connection
             .as_ref()
-            .and_then(|fd| activity(fd.as_fd()));
+            .and_then(|fd| activity(fd.as_fd(), child.header));
         match child.clock.look(&live.service.deadlines, now, activity) {
             Verdict::Wait(at) => self.set_due(key, Some(at)),
             Verdict::Nothing => {}
@@ -136,10 +136,10 @@ fn is_kept(service: &Service, peer: Option<&Peer>) -> bool {
             || rules.on_disconnect != OnDisconnect::Ignore)
 }
 
-fn activity(fd: BorrowedFd<'_>) -> Option<Activity> {
+fn activity(fd: BorrowedFd<'_>, header: u64) -> Option<Activity> {
     let info = tcp::info(fd).ok()?;
     Some(Activity {
-        received: info.received,
+        received: info.received.saturating_sub(header),
         acked: info.acked,
         since_received: info.since_received,
         since_ack: info.since_ack,
@@ -147,8 +147,10 @@ fn activity(fd: BorrowedFd<'_>) -> Option<Activity> {
 }
 
 /// Bytes from and to the client so far.
-pub(super) fn account(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
+pub(super) fn account(child: &Child) -> Option<(u64, u64)> {
+    let fd = child.connection.as_ref()?.as_fd();
     let info = tcp::info(fd).ok()?;
     let ended = info.state == tcp::CLOSE && tcp::ended_by_peer(fd);
-    Some(connection::bytes(&info, tcp::unacknowledged(fd), ended))
+    let (received, sent) = connection::bytes(&info, tcp::unacknowledged(fd), ended);
+    Some((received.saturating_sub(child.header), sent))
 }

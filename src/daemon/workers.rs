@@ -152,6 +152,7 @@ impl Daemon {
                 number,
             },
             launch: Launch::Done,
+            header: held.proxied.map_or(0, |proxied| proxied.length),
             ..Child::new(service, (pid, None), id, peer, ticket, now)
         });
         if let Some(worker) = self.worker_mut(key) {
@@ -338,14 +339,13 @@ impl Daemon {
         let Some(live) = self.services.get(child.service) else {
             return;
         };
-        let connection = child.connection.as_ref().map(AsFd::as_fd);
         if live.service.log.exit {
             let event = Event::Exit {
                 service: &live.service.name,
                 pid: child.pid,
                 end,
                 duration: now.saturating_duration_since(child.started),
-                bytes: connection.and_then(watch::account),
+                bytes: watch::account(&child),
                 cpu: None,
                 max_rss: None,
                 reason: child.reason.map(Reason::word),
@@ -354,7 +354,7 @@ impl Daemon {
             Self::tell(&mut self.log, Some(live), &event);
         }
         // Whoever still holds a descriptor of it, it ends here.
-        if let Some(connection) = connection {
+        if let Some(connection) = child.connection.as_ref().map(AsFd::as_fd) {
             socket::shut_down(connection);
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::service::{
-    Address, Admission, Deadlines, List, LogSelection, LogTarget, Origin, Process, Proxy, Run,
-    Service, Settings, SocketOptions, Table, Template, Transcript,
+    Address, Admission, Deadlines, List, LogSelection, LogTarget, Origin, Process, ProxyVersion,
+    Run, Service, Settings, SocketOptions, Table, Template, Transcript,
 };
 
 /// How far back an equal part is looked for.
@@ -57,7 +57,7 @@ struct Entry<'a> {
     socket: usize,
     banner: Cow<'a, Option<Template>>,
     cache: Option<Duration>,
-    proxy: Cow<'a, Option<Proxy>>,
+    proxy: Option<ProxyVersion>,
     transcript: Cow<'a, Option<Transcript>>,
     log: LogSelection,
     log_tag: Cow<'a, str>,
@@ -120,7 +120,7 @@ impl<'a> Packed<'a> {
             socket: self.sockets.add(&service.socket),
             banner: Cow::Borrowed(&service.banner),
             cache: service.cache,
-            proxy: Cow::Borrowed(&service.proxy),
+            proxy: service.proxy,
             transcript: Cow::Borrowed(&service.transcript),
             log: service.log,
             log_tag: Cow::Borrowed(&service.log_tag),
@@ -155,7 +155,7 @@ impl<'a> Packed<'a> {
             wait: entry.wait,
             banner: entry.banner.into_owned(),
             cache: entry.cache,
-            proxy: entry.proxy.into_owned(),
+            proxy: entry.proxy,
             transcript: entry.transcript.into_owned(),
             log: entry.log,
             log_tag: entry.log_tag.into_owned(),

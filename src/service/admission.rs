@@ -30,6 +30,8 @@ pub struct Admission {
     pub max_per_source: PerSource,
     /// Sources that no per-source rule counts.
     pub exempt: Vec<Source>,
+    /// Who may send the PROXY header that [`super::Service::proxy`] expects.
+    pub proxy_from: Vec<Source>,
     /// Prefix lengths (v4, v6) by which peers are grouped to sources.
     pub source_prefix: (u8, u8),
     /// Starts of the service.

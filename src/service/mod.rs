@@ -81,7 +81,7 @@ pub struct Service {
     /// One run answers all clients within this time.
     pub cache: Option<Duration>,
     /// The PROXY header expected from the peer.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<ProxyVersion>,
     /// Record of both directions of each connection.
     pub transcript: Option<Transcript>,
     /// Events to write.
@@ -227,16 +227,7 @@ pub enum OnDisconnect {
     Kill,
 }
 
-/// `proxy_protocol` and `proxy_from`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proxy {
-    /// Accepted versions.
-    pub version: ProxyVersion,
-    /// Who may send the header.
-    pub from: Vec<Source>,
-}
-
-/// Versions of the PROXY header.
+/// `proxy_protocol`: the versions of the PROXY header that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProxyVersion {
     /// Text.

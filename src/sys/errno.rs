@@ -23,11 +23,11 @@ impl fmt::Display for Described {
     }
 }
 
-pub use nix::libc::{EAGAIN, EINVAL, ETIMEDOUT};
+pub use nix::libc::{EAGAIN, EINVAL, ENOBUFS, ETIMEDOUT};
 
 /// True for an error that ends by itself: descriptors, memory or processes are used up for now.
 pub fn is_exhaustion(errno: i32) -> bool {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    use nix::libc::{EMFILE, ENFILE, ENOMEM};
     [EMFILE, ENFILE, ENOMEM, EAGAIN, ENOBUFS].contains(&errno)
 }
 

@@ -14,6 +14,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 pub enum Interest {
     /// Bytes, connections, an exit; level-triggered.
     Readable,
+    /// That bytes have come, or the end; each arrival once (bytes that stay unread must not spin the loop).
+    ReadableOnce,
     /// Room to write; level-triggered.
     Writable,
     /// Either; level-triggered.
@@ -30,6 +32,7 @@ impl Interest {
     fn flags(self) -> EpollFlags {
         match self {
             Self::Readable => EpollFlags::EPOLLIN,
+            Self::ReadableOnce => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
             Self::Writable => EpollFlags::EPOLLOUT,
             Self::Both => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Self::HangUpOnce => EpollFlags::EPOLLONESHOT,

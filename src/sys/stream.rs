@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "a child knows its socket by number only")]
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -32,7 +32,18 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The same without waiting (WouldBlock).
+/// What has come, without waiting (WouldBlock). It stays where it is.
+pub fn peek_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    Ok(recv(fd.as_raw_fd(), buffer, flags)?)
+}
+
+/// What has come, without waiting (WouldBlock).
+pub fn take_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?)
+}
+
+/// [`receive`] without waiting (WouldBlock).
 pub fn receive_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(recv(fd, buffer, MsgFlags::MSG_DONTWAIT)?)
 }

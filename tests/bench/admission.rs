@@ -45,6 +45,7 @@ fn rules(prefixes: u32) -> Admission {
         max_load: None,
         max_connections: NonZeroU32::new(1_000_000),
         max_per_source: PerSource::At(NonZeroU32::new(2).unwrap()),
+        proxy_from: Vec::new(),
         exempt: Vec::new(),
         source_prefix: (32, 64),
         rate: None,

@@ -4,7 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
-use crate::harness::{Builder, Client, PATIENCE, in_own_network, lacks_root, reset, talk, until};
+use crate::harness::{
+    Builder, Client, PATIENCE, alone, connect_from, find, in_own_network, lacks, lacks_root, reset,
+    talk, until,
+};
 
 fn shell(name: &str, listen: &str, script: &str) -> String {
     format!(
@@ -94,4 +97,244 @@ fn redirect_serves_unix_clients_and_ends_with_their_silence() {
     client.read_to_string(&mut text).unwrap();
     assert_eq!(text, "hello");
     daemon.expect(&["EXIT: back status=0"]);
+}
+
+const FACTS: &str =
+    r#"read line; echo "$REMOTE_ADDR $REMOTE_PORT $PROXY_PEER_IP $TCPLOCALIP $line""#;
+
+fn proxied(name: &str, script: &str, keys: &str) -> String {
+    let keys = format!("proxy_protocol = \"any\"\nproxy_from = [\"loopback\"]\n{keys}\n");
+    shell(name, "127.0.0.1:0", script) + &keys
+}
+
+#[test]
+fn client_that_a_header_names_is_the_peer_for_rules_environment_and_log() {
+    let daemon = Builder::new()
+        .table(&proxied("x", FACTS, "deny = [\"203.0.113.0/24\"]"))
+        .trouble("FAIL: x address")
+        .start();
+    let v1 = b"PROXY TCP4 192.0.2.7 192.0.2.1 51514 80\r\nhello\n";
+    let answer = "192.0.2.7 51514 127.0.0.1 192.0.2.1 hello\n";
+    assert_eq!(talk(daemon.tcp("x"), v1), answer);
+    daemon.expect(&["START: x", "from=192.0.2.7 port=51514"]);
+    let bytes = format!(" in=6 out={} ", answer.len());
+    daemon.expect(&["EXIT: x", &bytes]);
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x08\xc0\0\x02\x01\xc9\x3a\0\x50hello\n";
+    let answer = "192.0.2.8 51514 127.0.0.1 192.0.2.1 hello\n";
+    assert_eq!(talk(daemon.tcp("x"), v2), answer);
+    let own = talk(daemon.tcp("x"), b"PROXY UNKNOWN\r\nhello\n");
+    assert!(
+        own.starts_with("127.0.0.1 ") && own.ends_with(" 127.0.0.1 127.0.0.1 hello\n"),
+        "{own}"
+    );
+    let denied = b"PROXY TCP4 203.0.113.9 192.0.2.1 1 2\r\nhello\n";
+    assert_eq!(talk(daemon.tcp("x"), denied), "");
+    daemon.expect(&["FAIL: x address from=203.0.113.9"]);
+}
+
+#[test]
+fn header_in_pieces_is_waited_for_and_delays_nobody() {
+    let mut daemon = Builder::new().table(&proxied("x", FACTS, "")).start();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 51514 80\r\nhello\n";
+    let mut slow: Vec<Client> = (0..40).map(|_| Client::connect(daemon.tcp("x"))).collect();
+    for client in &mut slow {
+        client.send(&header[..9]);
+    }
+    let answer = "192.0.2.7 51514 127.0.0.1 192.0.2.1 hello\n";
+    assert_eq!(talk(daemon.tcp("x"), header), answer);
+    assert_eq!(daemon.count(&["START: x"]), 1);
+    for client in &mut slow {
+        client.send(&header[9..]);
+        assert_eq!(client.line(), answer);
+    }
+    let mut silent = Client::connect(daemon.tcp("x"));
+    silent.send(b"PROXY ");
+    daemon.trouble("FAIL: x proxy_header");
+    assert_eq!(silent.rest(), b"", "its time is over");
+    daemon.expect(&["FAIL: x proxy_header from=127.0.0.1"]);
+}
+
+#[test]
+fn what_is_no_header_and_who_may_send_none_is_refused() {
+    let stranger = proxied("stranger", FACTS, "").replace("loopback", "192.0.2.0/24");
+    let daemon = Builder::new()
+        .table(&proxied("x", FACTS, ""))
+        .table(&stranger)
+        .trouble("FAIL: ")
+        .start();
+    for bytes in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        b"PROXY TCP4 1.2.3.4 5 6 7\r\nhello\n",
+    ] {
+        assert_eq!(talk(daemon.tcp("x"), bytes), "");
+    }
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 51514 80\r\nhello\n";
+    assert_eq!(talk(daemon.tcp("stranger"), header), "");
+    daemon.expect(&["FAIL: x proxy_header"]);
+    daemon.expect(&["FAIL: stranger proxy_from from=127.0.0.1"]);
+    // Comes and goes, as the check of a balancer does: nothing to tell.
+    drop(Client::connect(daemon.tcp("x")));
+    assert_eq!(daemon.count(&["START: "]), 0);
+}
+
+#[test]
+fn client_whose_header_is_read_waits_for_room_and_is_served() {
+    let keys = "max_connections = 1\nmax_per_source = \"unlimited\"";
+    let daemon = Builder::new()
+        .table(&proxied("x", "echo up; exec cat", keys))
+        .trouble("PAUSE: x connections")
+        .start();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 51514 80\r\n";
+    let mut waiting: Vec<Client> = (0..3).map(|_| Client::connect(daemon.tcp("x"))).collect();
+    for client in &mut waiting {
+        client.send(header);
+    }
+    for mut client in waiting {
+        assert_eq!(client.line(), "up\n");
+        client.echo(b"mine");
+    }
+    assert_eq!(daemon.count(&["FAIL: "]), 0);
+}
+
+#[test]
+fn redirect_tells_its_server_who_came() {
+    if lacks_root() {
+        return;
+    }
+    in_own_network(|| {
+        let keys = "proxy_protocol = \"any\"\nproxy_from = [\"loopback\"]\n";
+        let front = |name: &str, port: u16, version: &str| {
+            format!(
+                "[service.{name}]\nlisten = \"127.0.0.1:{port}\"\n{keys}\
+                 redirect = {{ to = \"127.0.0.1:7301\", proxy_protocol = \"{version}\" }}\n"
+            )
+        };
+        let daemon = Builder::new()
+            .table(&(shell("back", "127.0.0.1:7301", FACTS) + keys))
+            .table(&front("one", 7302, "v1"))
+            .table(&front("two", 7303, "v2"))
+            .start();
+        let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 51514 80\r\nhello\n";
+        for service in ["one", "two"] {
+            let answer = "192.0.2.7 51514 127.0.0.1 192.0.2.1 hello\n";
+            assert_eq!(talk(daemon.tcp(service), header), answer);
+        }
+    });
+}
+
+#[test]
+fn banner_comes_before_the_program_and_whoever_serves() {
+    let builder = Builder::new();
+    let file = builder.file("motd", "from %{remote_addr} at %{service} %{id}\n");
+    let keys = "banner = \"220 ready\\r\\n\"\n";
+    let daemon = builder
+        .table(&(shell("program", "127.0.0.1:0", "echo program") + keys))
+        .table(&format!(
+            "[service.echo]\nlisten = \"127.0.0.1:0\"\nbuiltin = \"echo\"\nbanner = \"@{file}\"\n"
+        ))
+        .start();
+    assert_eq!(talk(daemon.tcp("program"), b""), "220 ready\r\nprogram\n");
+    daemon.expect(&["EXIT: program", " in=0 out=19 "]);
+    let told = talk(daemon.tcp("echo"), b"hello");
+    let exit = daemon.expect(&["EXIT: echo"]);
+    let (_, id) = exit.rsplit_once("id=").unwrap();
+    assert_eq!(told, format!("from 127.0.0.1 at echo {id}\nhello"));
+}
+
+/// haproxy in the foreground, on these ports of this network.
+struct Haproxy(std::process::Child);
+
+impl Haproxy {
+    fn start(directory: &std::path::Path, frontends: &str) -> Self {
+        let path = directory.join("haproxy.cfg");
+        let defaults =
+            "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n";
+        std::fs::write(&path, format!("{defaults}{frontends}")).unwrap();
+        let child = std::process::Command::new(find("haproxy").unwrap())
+            .args(["-db", "-f", path.to_str().unwrap()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn haproxy_in_front_tells_the_client_in_both_versions() {
+    if lacks_root() || lacks(&["haproxy"]) {
+        return;
+    }
+    in_own_network(|| {
+        let keys = "proxy_protocol = \"any\"\nproxy_from = [\"loopback\"]\n";
+        let daemon = Builder::new()
+            .table(&(shell("x", "127.0.0.1:7311", FACTS) + keys))
+            .start();
+        let front = |port: u16, words: &str| {
+            format!("listen f{port}\n bind 127.0.0.1:{port}\n server s 127.0.0.1:7311 {words}\n")
+        };
+        let _haproxy = Haproxy::start(
+            daemon.path(),
+            &(front(7312, "send-proxy")
+                + &front(7313, "send-proxy-v2 proxy-v2-options unique-id,crc32c")),
+        );
+        for port in [7312, 7313] {
+            let address: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
+            until("haproxy", PATIENCE, || {
+                std::net::TcpStream::connect(address).is_ok()
+            });
+            let stream = connect_from([127, 0, 0, 9].into(), address);
+            let client = stream.local_addr().unwrap();
+            let mut client_side = Client(stream);
+            client_side.send(b"hello\n");
+            let answer = format!("127.0.0.9 {} 127.0.0.1 127.0.0.1 hello\n", client.port());
+            assert_eq!(client_side.line(), answer, "{port}");
+        }
+    });
+}
+
+#[test]
+fn health_checks_of_haproxy_meet_no_reset() {
+    if lacks_root() || lacks(&["haproxy"]) {
+        return;
+    }
+    let _alone = alone();
+    in_own_network(|| {
+        let script = r"printf 'HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n'";
+        let daemon = Builder::new()
+            .table(
+                &(shell("check", "127.0.0.1:7321", script)
+                    + "log = [\"exit\"]\nmax_per_source = \"unlimited\"\n"),
+            )
+            .start();
+        let servers = " server-template s 20 127.0.0.1:7321 check inter 100ms fall 1\n";
+        let config = format!(
+            "listen stats\n bind 127.0.0.1:7322\n mode http\n stats enable\n stats uri /\n\
+             backend b\n mode http\n option httpchk GET /health\n{servers}"
+        );
+        let haproxy = Haproxy::start(daemon.path(), &config);
+        until("1,000 checks", PATIENCE * 6, || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            daemon.count(&["EXIT: check status=0"]) >= 1000
+        });
+        let stats = talk(([127, 0, 0, 1], 7322).into(), b"GET /;csv HTTP/1.0\r\n\r\n");
+        drop(haproxy);
+        let rows: Vec<&str> = stats
+            .lines()
+            .filter(|line| line.starts_with("b,s"))
+            .collect();
+        assert_eq!(rows.len(), 20, "{stats}");
+        for row in rows {
+            let words: Vec<&str> = row.split(',').collect();
+            // status, failed checks, transitions to down
+            assert_eq!((words[17], words[21], words[22]), ("UP", "0", "0"), "{row}");
+        }
+    });
 }

@@ -120,6 +120,7 @@ pub(crate) fn service(command: &[&str]) -> Service {
             max_connections: None,
             max_per_source: PerSource::Half,
             exempt: Vec::new(),
+            proxy_from: Vec::new(),
             source_prefix: (32, 64),
             rate: None,
             rate_per_source: None,

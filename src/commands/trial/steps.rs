@@ -93,7 +93,7 @@ pub(super) fn steps(
         asked: Vec::new(),
         rest: Vec::new(),
     };
-    for rule in Refusal::ALL {
+    for rule in Refusal::RULES {
         let (key, detail) = detail(rule, client, service, written, standing, alone);
         if steps.ending != Ending::Start {
             // Numbers are worth telling; what a rule that was not asked would say is not.
@@ -175,6 +175,7 @@ fn detail(
             used(standing.unwrap_or(alone).of_service, ""),
         ),
         Refusal::Rate => ("rate", set(Key::Rate)),
+        Refusal::ProxyFrom | Refusal::ProxyHeader => ("proxy_protocol", set(Key::ProxyProtocol)),
     }
 }
 

@@ -11,8 +11,7 @@ use crate::config::source::Place;
 use crate::config::values::{Parsed, Problem, hours, prefix, template};
 use crate::config::world::Opened;
 use crate::service::{
-    Admission, Hours, OverLimit, Penalty, PerSource, Proxy, ProxyVersion, RefuseWith, Source,
-    Template,
+    Admission, Hours, OverLimit, Penalty, PerSource, ProxyVersion, RefuseWith, Source, Template,
 };
 
 const MAX_CONNECTIONS: u32 = 256;
@@ -33,6 +32,7 @@ pub(super) fn admission(reader: &Reader<'_, '_>) -> Admission {
             Some(Some(count)) => PerSource::At(count),
         },
         exempt: plain(sources(reader, Key::Exempt).unwrap_or_default()),
+        proxy_from: plain(sources(reader, Key::ProxyFrom).unwrap_or_default()),
         source_prefix: source_prefix(reader),
         rate: reader.rate(Key::Rate).flatten(),
         rate_per_source: reader.rate(Key::RatePerSource).flatten(),
@@ -264,15 +264,14 @@ fn penalty(reader: &Reader<'_, '_>) -> Option<Penalty> {
     })
 }
 
-/// `proxy_protocol` and `proxy_from`.
-pub(super) fn proxy(reader: &Reader<'_, '_>) -> Option<Proxy> {
+/// `proxy_protocol`, and that there is a `proxy_from` with it.
+pub(super) fn proxy(reader: &Reader<'_, '_>) -> Option<ProxyVersion> {
     let versions = [
         None,
         Some(ProxyVersion::V1),
         Some(ProxyVersion::V2),
         Some(ProxyVersion::Any),
     ];
-    let from = sources(reader, Key::ProxyFrom);
     let version = reader.choice(Key::ProxyProtocol, versions).flatten()?;
     let entry = reader.entry(Key::ProxyProtocol)?;
     if !reader.written(Key::ProxyFrom) && !entry.inherited {
@@ -283,17 +282,18 @@ pub(super) fn proxy(reader: &Reader<'_, '_>) -> Option<Proxy> {
                 .help("add for example `proxy_from = [\"loopback\"]`: whoever may send the header may claim any address"),
         );
     }
-    Some(Proxy {
-        version,
-        from: plain(from?),
-    })
+    Some(version)
 }
 
-/// `banner`: the text, or that of the file after `@`.
+/// `banner`: the text, or that of the file after `@`. It is short enough for the send buffer of a new connection.
 pub(super) fn banner(reader: &Reader<'_, '_>) -> Option<Template> {
-    const LONGEST: usize = 64 << 10;
+    const LONGEST: usize = 16 << 10;
     let item = reader.text(Key::Banner)?;
     let Some(file) = item.text.strip_prefix('@') else {
+        if item.text.len() > LONGEST {
+            let problem = Problem::new("is longer than 16 KiB").help("write a shorter text");
+            reader.refuse(Key::Banner, item.place, problem);
+        }
         return reader.parsed(Key::Banner, &item, template::parse);
     };
     let path = reader.beside(&Item {
@@ -309,12 +309,12 @@ pub(super) fn banner(reader: &Reader<'_, '_>) -> Option<Template> {
         reader.refuse(
             Key::Banner,
             item.place,
-            problem.help("name a readable text file of at most 64 KiB"),
+            problem.help("name a readable text file of at most 16 KiB"),
         );
     };
     match reader.context.host.world.read(&path, LONGEST) {
         Ok(Opened::Regular { bytes, .. }) if bytes.len() > LONGEST => {
-            refused("is larger than 64 KiB");
+            refused("is larger than 16 KiB");
         }
         Ok(Opened::Regular { bytes, .. }) => match String::from_utf8(bytes) {
             Ok(text) => return reader.parsed(Key::Banner, &item, |_| template::parse(&text)),

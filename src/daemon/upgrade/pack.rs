@@ -186,6 +186,7 @@ fn pack_listener(listener: &Listener, packer: &mut Packer) -> io::Result<state::
                 peer: held.peer.clone(),
                 ticket,
                 since: packer.at(held.since),
+                greeted: held.greeted,
             })
         }),
         None => None,
@@ -223,6 +224,7 @@ fn pack_child(
         due: child.due.map(|due| packer.at(due)),
         reason: child.reason.map(|reason| Reason::word(reason).to_owned()),
         kill_at: child.kill_at.map(|at| packer.at(at)),
+        header: child.header,
         leaf: child.leaf,
         each,
     })

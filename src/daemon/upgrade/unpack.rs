@@ -120,6 +120,7 @@ impl Daemon {
             listeners: Vec::new(),
             waiting: OwnLine::default(),
             children: 0,
+            headers: 0,
             worker: None,
             back_off: BackOff::resume(record.start_failures),
             paused_until: record.paused_until.map(|until| unpacker.at(until)),
@@ -238,6 +239,8 @@ impl Daemon {
                 peer: record.peer.clone(),
                 ticket,
                 since: unpacker.at(record.since),
+                proxied: None,
+                greeted: record.greeted,
             });
         }
         self.rest(key);
@@ -283,6 +286,7 @@ impl Daemon {
             clock: Clock::resume(started, (unpacker.at(active), received, acked)),
             reason: record.reason.as_deref().and_then(Reason::from_word),
             kill_at: record.kill_at.map(|at| unpacker.at(at)),
+            header: record.header,
             leaf: record.leaf,
             each: record.each.and_then(|index| each.get(index).copied()),
             watched: record.watched,

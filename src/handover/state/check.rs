@@ -150,7 +150,7 @@ mod tests {
                 "service": 0, "pid": 77, "id": "0f8k2m-0001", "peer": {"Inet": "127.0.0.1:5"},
                 "ticket": [0, 0, 32, 9, 0], "started": moment, "failed": false,
                 "connection": fd(71), "watched": false, "active": [moment, 0, 0], "due": null,
-                "reason": null, "kill_at": null, "leaf": false, "each": null
+                "reason": null, "kill_at": null, "header": 0, "leaf": false, "each": null
             }],
             "lingering": [], "each": [], "remains": [], "refused": [],
             "sources": {"clock": 1, "next_gate": 1, "streams": [], "datagrams": []},
@@ -195,7 +195,7 @@ mod tests {
             ("/leaves/stale", json!(["."]), "control groups"),
             (
                 "/remains",
-                json!([{"pid": 77, "id": "a", "leaf": false, "kill_at": 1}]),
+                json!([{"pid": 77, "id": "a", "header": 0, "leaf": false, "kill_at": 1}]),
                 "process ids",
             ),
         ];

@@ -44,6 +44,8 @@ pub struct Child {
     /// When KILL follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_at: Option<Stamp>,
+    /// Bytes of a PROXY header before the client's.
+    pub header: u64,
     /// It has a control group.
     #[serde(default, skip_serializing_if = "super::is_false")]
     pub leaf: bool,

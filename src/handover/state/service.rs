@@ -122,6 +122,8 @@ pub struct Held {
     pub ticket: SourceKey,
     /// Since when.
     pub since: Stamp,
+    /// It has had its banner.
+    pub greeted: bool,
 }
 
 /// The stderr pipe of a service.
