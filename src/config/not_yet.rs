@@ -49,11 +49,6 @@ const FEATURES: &[Feature] = &[
         used: |service| service.wait,
     },
     Feature {
-        key: Key::Cache,
-        name: "`cache`",
-        used: |service| service.cache.is_some(),
-    },
-    Feature {
         key: Key::Transcript,
         name: "`transcript`",
         used: |service| service.transcript.is_some(),

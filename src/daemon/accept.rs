@@ -22,7 +22,7 @@ use crate::handover::state::Stamp;
 use crate::handover::{Packer, Unpacker};
 use crate::launch::{Body, Connection, LaunchError, Launcher};
 use crate::listener::Accepted;
-use crate::service::{Local, Peer};
+use crate::service::Peer;
 use crate::sys::errno;
 use crate::sys::poller::Interest;
 use crate::sys::{proc, socket};
@@ -304,37 +304,28 @@ impl Daemon {
         let Some(socket) = listener.socket.as_ref() else {
             return Took::Stopped;
         };
+        if rules.is_cached() {
+            return self.serve_cached(key, service, held, now);
+        }
         if rules.has_worker() {
             return match self.give(service, held, now) {
                 Ok(()) => Took::One,
                 Err((held, error)) => self.on_not_made(key, service, held, &error, now),
             };
         }
-        let proxied = held.proxied.as_ref();
-        let local = match proxied.and_then(|proxied| proxied.local) {
-            Some(address) => Local::Inet(address),
-            None => socket.local_of(held.connection.as_fd()),
-        };
-        let connection = Connection {
-            socket: held.connection.as_fd(),
-            stderr: None,
-            peer: Some(&held.peer),
-            local: &local,
-            id: id.as_str(),
-            cookie: socket::cookie(held.connection.as_fd()),
-            concurrency: held.ticket.of_source(),
-            proxied_from: proxied.map(|proxied| &proxied.from),
-            cgroup: None,
-        };
+        let local = held.local(socket);
+        let connection = held.given(held.connection.as_fd(), &local, &id);
         let body = |fd| super::body(&rules, fd, &held.peer, &local);
         match self.make_child(service, id, connection, &body, now) {
             Ok(child) => {
+                let peer = Some(held.peer);
                 if let Some(child) = self.children.get_mut(child) {
                     child.header = held.proxied.map_or(0, |proxied| proxied.length);
-                    child.peer = Some(held.peer);
+                    child.peer.clone_from(&peer);
                     child.ticket = Some(held.ticket);
                 }
                 self.on_launched(service, child);
+                self.count_served(service, peer, now);
                 self.watch(child, held.connection);
                 Took::One
             }
@@ -390,7 +381,7 @@ impl Daemon {
     }
 
     /// There is no child for a connection. If that is for now, it is held and the listener rests.
-    fn on_not_made(
+    pub(super) fn on_not_made(
         &mut self,
         key: ListenerKey,
         service: ServiceKey,
@@ -414,8 +405,6 @@ impl Daemon {
             return;
         };
         live.children += 1;
-        live.counters.served += 1;
-        live.counters.last = child.peer.clone().map(|peer| (peer, child.started));
         if live.service.log.start {
             let (name, id) = (&live.service.name, child.id.as_str());
             let event = Event::Start {
@@ -425,6 +414,14 @@ impl Daemon {
                 id,
             };
             Self::tell(&mut self.log, Some(live), &event);
+        }
+    }
+
+    /// A client is served.
+    pub(super) fn count_served(&mut self, service: ServiceKey, peer: Option<Peer>, now: Instant) {
+        if let Some(live) = self.services.get_mut(service) {
+            live.counters.served += 1;
+            live.counters.last = peer.map(|peer| (peer, now));
         }
     }
 

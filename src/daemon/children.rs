@@ -10,7 +10,7 @@ use super::state::{Child, Launch};
 use super::token::{ChildKey, ServiceKey};
 use super::{Daemon, Phase, Timer, watch};
 use crate::connection::Reason;
-use crate::event::Event;
+use crate::event::{End, Event};
 use crate::launch::Outcome;
 use crate::service::{LogLevel, Peer};
 use crate::sys::errno;
@@ -179,7 +179,9 @@ impl Daemon {
                 // Somebody else reaped it, which only a tracer can do: its status is lost, its room is not.
                 let text = format!("the exit status of pid {} is lost: {error}", child.pid);
                 self.note(LogLevel::Warning, None, &text);
-                self.release(key);
+                if let Some(mut child) = self.release(key) {
+                    self.finish_run(&mut child, false, now);
+                }
             }
         }
     }
@@ -203,6 +205,10 @@ impl Daemon {
         let service = child.service;
         self.finish_output(&child, now);
         self.on_worker_exit(key, &child, dead, now);
+        let is_whole = child.launch != Launch::Failed
+            && child.reason.is_none()
+            && matches!(dead.end, End::Status(_));
+        self.finish_run(&mut child, is_whole, now);
         let Some(live) = self.services.get(service) else {
             return;
         };
@@ -243,6 +249,9 @@ impl Daemon {
         }
         if let Some(connection) = &child.connection {
             self.unwatch(connection, child.watched);
+        }
+        if let Some(run) = &child.run {
+            self.poller.remove(&run.reader);
         }
         drop(child.ticket.take());
         if let Some(live) = self.services.get_mut(child.service) {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::token::{LingerKey, Token};
 use super::{Daemon, Timer};
@@ -57,14 +57,38 @@ impl Daemon {
             // They have lingered already, in their own child.
             Run::Program(_) | Run::Builtin(_) | Run::Redirect(_) => None,
         };
-        let fd = connection.as_fd();
-        let unread = tcp::unread(fd);
+        let unread = tcp::unread(connection.as_fd());
         // Nothing unread is the rule: one call and the close.
-        if time.is_none() || unread == 0 {
-            return;
+        if let Some(time) = time.filter(|_| unread > 0) {
+            self.linger_for(connection, service, time, unread, now);
         }
+    }
+
+    /// The daemon itself has answered, and the request may still come.
+    pub(super) fn linger_in_any_case(
+        &mut self,
+        connection: OwnedFd,
+        service: &Service,
+        now: Instant,
+    ) {
+        if let Some(time) = service.deadlines.linger {
+            let unread = tcp::unread(connection.as_fd()).max(1);
+            self.linger_for(connection, service, time, unread, now);
+        }
+    }
+
+    fn linger_for(
+        &mut self,
+        connection: OwnedFd,
+        service: &Service,
+        time: Duration,
+        unread: u64,
+        now: Instant,
+    ) {
+        let fd = connection.as_fd();
         let state = tcp::info(fd).map_or(tcp::CLOSE, |info| info.state);
-        let AtExit::Linger(time) = at_exit(time, state, unread, self.has_room_to_linger()) else {
+        let AtExit::Linger(time) = at_exit(Some(time), state, unread, self.has_room_to_linger())
+        else {
             return;
         };
         socket::shut_down_writing(fd);

@@ -7,6 +7,7 @@
 //! Invariant: trouble of one connection never leaves its event; only the loss of epoll itself ends the daemon.
 
 mod accept;
+mod cached;
 mod children;
 mod control;
 mod each;
@@ -66,7 +67,7 @@ use reload::Loading;
 use state::{Child, Listener, LiveService};
 use status::Files;
 use timers::{Timer, Timers};
-use token::{ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
+use token::{AnswerKey, ChildKey, EachKey, LingerKey, ListenerKey, ServiceKey, Token};
 use upgrade::{Program, Upgrade};
 
 pub use control::ControlSocket;
@@ -105,6 +106,7 @@ pub struct Daemon {
     lists: lists::ListFiles,
     refused: refusal::Refused,
     headers: headers::Headers,
+    answers: SlotMap<AnswerKey, cached::Answer>,
     /// Clients wait for the limit of the whole daemon.
     queueing: Option<queue::Queueing>,
     ids: ConnectionIds,
@@ -227,6 +229,8 @@ impl Daemon {
                 Some(Token::Each(key)) => self.on_each(key, now),
                 Some(Token::Refused(key)) => self.on_refused(key),
                 Some(Token::Header(key)) => self.on_header(key, now),
+                Some(Token::Reply(key)) => self.on_reply(key, now),
+                Some(Token::Answer(key)) => self.on_answer(key, now),
                 Some(Token::Lists) => self.on_lists_read(),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
@@ -249,6 +253,7 @@ impl Daemon {
             Timer::Refusals(key) => self.on_refusals_due(key),
             Timer::Refused(key) => self.close_refused(key),
             Timer::Header(key) => self.on_header_overdue(key, now),
+            Timer::Answer(key) => drop(self.take_answer(key)),
             Timer::Lists => self.on_lists_look(now),
             Timer::Orphans => self.reap_orphans(now),
             Timer::Connection(key) => self.on_due(key, now),
@@ -295,7 +300,9 @@ impl Daemon {
     fn is_done(&self) -> bool {
         match self.phase {
             Phase::Serving => false,
-            Phase::Draining => self.has_no_program() && self.lingering.is_empty(),
+            Phase::Draining => {
+                self.has_no_program() && self.answers.is_empty() && self.lingering.is_empty()
+            }
             Phase::Killing(at) => self.has_no_program() || Instant::now() >= at,
         }
     }

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::cached::Cached;
 use super::line::{Obstacle, OwnLine};
 use super::lines::Pace;
 use super::loading::LoadChild;
@@ -429,6 +430,7 @@ impl Daemon {
             && live.service.process.identity == service.process.identity;
         live.service = Rc::clone(service);
         live.plan = plan;
+        live.cached.forget();
         if !same_output {
             self.close_output(key);
         }
@@ -480,6 +482,7 @@ impl Daemon {
             children: 0,
             worker: None,
             headers: 0,
+            cached: Cached::default(),
             back_off: BackOff::default(),
             paused_until: None,
             held_off: false,

@@ -211,6 +211,7 @@ impl Start {
             lists: ListFiles::default(),
             refused: Refused::new(self.open_files),
             headers: Headers::default(),
+            answers: SlotMap::with_key(),
             queueing: None,
             ids: ConnectionIds::new(SystemTime::now()),
             timers: Timers::default(),

@@ -1,9 +1,10 @@
 //! What the daemon keeps of each service, listener and child while they live.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::cached::{Cached, Run};
 use super::headers::Proxied;
 use super::id::ConnectionId;
 use super::line::OwnLine;
@@ -14,9 +15,10 @@ use super::token::{ChildKey, EachKey, ListenerKey, ServiceKey};
 use super::workers::Worker;
 use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::connection::{Clock, Reason};
-use crate::launch::Plan;
+use crate::launch::{Connection, Plan};
 use crate::listener::Socket;
-use crate::service::{Address, Peer, Service};
+use crate::service::{Address, Local, Peer, Service};
+use crate::sys::socket;
 
 /// A service of the live table, or one that a reload removed while its children still run.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(super) struct LiveService {
     pub worker: Option<ChildKey>,
     /// Connections that wait for their PROXY header.
     pub headers: u32,
+    pub cached: Cached,
     pub back_off: BackOff,
     pub paused_until: Option<Instant>,
     /// Paused or drained by command.
@@ -137,6 +140,36 @@ pub(super) struct Held {
     pub greeted: bool,
 }
 
+impl Held {
+    /// Our end: the address that the client meant, where a PROXY header names it.
+    pub(super) fn local(&self, listener: &Socket) -> Local {
+        match self.proxied.as_ref().and_then(|proxied| proxied.local) {
+            Some(address) => Local::Inet(address),
+            None => listener.local_of(self.connection.as_fd()),
+        }
+    }
+
+    /// What its child is told of it, with `socket` as what it serves.
+    pub(super) fn given<'a>(
+        &'a self,
+        socket: BorrowedFd<'a>,
+        local: &'a Local,
+        id: &'a ConnectionId,
+    ) -> Connection<'a> {
+        Connection {
+            socket,
+            stderr: None,
+            peer: Some(&self.peer),
+            local,
+            id: id.as_str(),
+            cookie: socket::cookie(self.connection.as_fd()),
+            concurrency: self.ticket.of_source(),
+            proxied_from: self.proxied.as_ref().map(|proxied| &proxied.from),
+            cgroup: None,
+        }
+    }
+}
+
 /// A live child, or a connection that one serves beside others.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -165,6 +198,8 @@ pub(super) struct Child {
     pub kill_at: Option<Instant>,
     /// Bytes of a PROXY header before the client's.
     pub header: u64,
+    /// It runs for all clients of its time.
+    pub run: Option<Run>,
     /// It has a control group of its own.
     pub leaf: bool,
     /// Its own stderr pipe.
@@ -214,6 +249,7 @@ impl Child {
             reason: None,
             kill_at: None,
             header: 0,
+            run: None,
             leaf: false,
             each: None,
         }

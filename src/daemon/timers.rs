@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::token::{
-    ChildKey, ControlKey, EachKey, HeaderKey, LingerKey, ListenerKey, RefusedKey, ServiceKey,
+    AnswerKey, ChildKey, ControlKey, EachKey, HeaderKey, LingerKey, ListenerKey, RefusedKey,
+    ServiceKey,
 };
 
 /// What is due.
@@ -37,6 +38,8 @@ pub(super) enum Timer {
     Refused(RefusedKey),
     /// A PROXY header has had its time. Cancelled with its connection.
     Header(HeaderKey),
+    /// A client has taken nothing of its cached reply for a while. Cancelled with it.
+    Answer(AnswerKey),
     /// The files of lists are looked at.
     Lists,
     /// Orphans may be reaped again.

@@ -21,6 +21,8 @@ new_key_type! {
     pub struct RefusedKey;
     /// A connection whose PROXY header has not come yet.
     pub struct HeaderKey;
+    /// A client that is sent a cached reply.
+    pub struct AnswerKey;
 }
 
 /// The subject of an event.
@@ -54,6 +56,10 @@ pub(super) enum Token {
     Lists,
     /// Bytes of a PROXY header have come.
     Header(HeaderKey),
+    /// A run whose reply is cached wrote.
+    Reply(ChildKey),
+    /// There is room for more of a cached reply.
+    Answer(AnswerKey),
     /// A control client sent something, or takes more.
     ControlClient(ControlKey),
 }
@@ -81,6 +87,8 @@ impl Token {
             Self::Rehearsal => (13, 0),
             Self::Worker(key) => (14, key.data().as_ffi()),
             Self::Header(key) => (15, key.data().as_ffi()),
+            Self::Reply(key) => (16, key.data().as_ffi()),
+            Self::Answer(key) => (17, key.data().as_ffi()),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -104,6 +112,8 @@ impl Token {
             13 => Some(Self::Rehearsal),
             14 => Some(Self::Worker(key.into())),
             15 => Some(Self::Header(key.into())),
+            16 => Some(Self::Reply(key.into())),
+            17 => Some(Self::Answer(key.into())),
             _ => None,
         }
     }
@@ -124,6 +134,7 @@ mod tests {
         let mut clients = SlotMap::<ControlKey, ()>::with_key();
         let mut refused = SlotMap::<RefusedKey, ()>::with_key();
         let mut headers = SlotMap::<HeaderKey, ()>::with_key();
+        let mut answers = SlotMap::<AnswerKey, ()>::with_key();
         for _ in 0..1000 {
             let gone = children.insert(());
             children.remove(gone);
@@ -143,6 +154,8 @@ mod tests {
                 Token::Refused(refused.insert(())),
                 Token::Lists,
                 Token::Header(headers.insert(())),
+                Token::Reply(children.insert(())),
+                Token::Answer(answers.insert(())),
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

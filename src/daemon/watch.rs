@@ -42,7 +42,17 @@ impl Daemon {
             }
             child.connection = Some(connection);
         }
-        if let Some(first) = child.clock.first(rules) {
+        self.set_first_due(key);
+    }
+
+    /// Sets the first timer of a child that has just been made.
+    pub(super) fn set_first_due(&mut self, key: ChildKey) {
+        let Some(child) = self.children.get(key) else {
+            return;
+        };
+        if let Some(live) = self.services.get(child.service)
+            && let Some(first) = child.clock.first(&live.service.deadlines)
+        {
             self.set_due(key, Some(first));
         }
     }

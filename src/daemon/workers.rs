@@ -159,7 +159,12 @@ impl Daemon {
             worker.add(client);
         }
         self.passing.push(key);
+        let peer = self
+            .children
+            .get(client)
+            .and_then(|child| child.peer.clone());
         self.on_launched(service, client);
+        self.count_served(service, peer, now);
         self.watch(client, held.connection);
         Ok(())
     }

@@ -93,6 +93,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// True when its clients share the runs of its program.
+    pub fn is_cached(&self) -> bool {
+        self.cache.is_some() && matches!(self.run, Run::Program(_))
+    }
+
     /// True when one worker serves all its stream connections.
     pub fn has_worker(&self) -> bool {
         matches!(&self.run, Run::Builtin(builtin) if builtin.model != Model::Process)

@@ -338,3 +338,78 @@ fn health_checks_of_haproxy_meet_no_reset() {
         }
     });
 }
+
+#[test]
+fn one_run_answers_all_clients_of_its_time() {
+    let builder = Builder::new();
+    let runs = builder.file("runs", "");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(&runs, mode).unwrap();
+    // It reads its input to the end, which is there at once.
+    let script =
+        format!("cat; echo run >>{runs}; sleep 0.3; printf \"HTTP/1.0 200 OK\\r\\n\\r\\nok\"");
+    let keys = "cache = \"1h\"\nmax_per_source = \"unlimited\"\n";
+    let daemon = builder
+        .table(&(shell("x", "127.0.0.1:0", &script) + keys))
+        .start();
+    let address = daemon.tcp("x");
+    let clients: Vec<_> = (0..100)
+        .map(|_| std::thread::spawn(move || talk(address, b"GET / HTTP/1.0\r\n\r\n")))
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), "HTTP/1.0 200 OK\r\n\r\nok");
+    }
+    for _ in 0..100 {
+        assert_eq!(talk(address, b""), "HTTP/1.0 200 OK\r\n\r\nok");
+    }
+    assert_eq!(std::fs::read_to_string(&runs).unwrap(), "run\n");
+    assert_eq!(daemon.count(&["START: x"]), 1);
+}
+
+#[test]
+fn check_under_a_hundred_clients_a_second_runs_a_few_times_a_second() {
+    let _alone = alone();
+    let keys = "cache = \"500ms\"\nmax_per_source = \"unlimited\"\nlog = [\"start\"]\n";
+    let daemon = Builder::new()
+        .table(&(shell("x", "127.0.0.1:0", "sleep 0.05; echo ok") + keys))
+        .start();
+    let (address, start) = (daemon.tcp("x"), std::time::Instant::now());
+    let mut served = 0;
+    while start.elapsed() < std::time::Duration::from_secs(3) {
+        assert_eq!(talk(address, b"GET / HTTP/1.0\r\n\r\n"), "ok\n");
+        served += 1;
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let runs = daemon.count(&["START: x"]);
+    // One in half a second, and never two at once.
+    assert!(
+        runs <= start.elapsed().as_secs() as usize * 2 + 2,
+        "{runs} runs for {served}"
+    );
+    assert!(runs < served, "{runs} runs for {served}");
+}
+
+#[test]
+fn cached_reply_goes_whole_to_slow_readers_and_one_that_is_too_long_to_nobody() {
+    let keys = "cache = \"1h\"\nmax_per_source = \"unlimited\"\n";
+    let daemon = Builder::new()
+        .table(&(shell("large", "127.0.0.1:0", "head -c 1048576 /dev/zero") + keys))
+        .table(&(shell("endless", "127.0.0.1:0", "exec cat /dev/zero") + keys))
+        .table(&(shell("killed", "127.0.0.1:0", "echo half; kill -9 $$") + keys))
+        .trouble("a reply of more than 1 MiB")
+        .start();
+    let mut clients: Vec<Client> = (0..4)
+        .map(|_| Client::connect(daemon.tcp("large")))
+        .collect();
+    for client in &mut clients {
+        client.send(b"GET / HTTP/1.0\r\n\r\n");
+    }
+    daemon.expect(&["EXIT: large"]);
+    for mut client in clients {
+        assert_eq!(client.rest().len(), 1 << 20);
+    }
+    assert_eq!(talk(daemon.tcp("endless"), b""), "");
+    daemon.expect(&["EXIT: endless signal=9 reason=killed"]);
+    assert_eq!(talk(daemon.tcp("killed"), b""), "");
+    daemon.expect(&["EXIT: killed signal=9"]);
+}

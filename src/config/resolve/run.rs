@@ -10,7 +10,7 @@ use crate::config::values::Problem;
 use crate::config::values::address::{self, Host, Port, Written};
 use crate::service::{
     Address, Builtin, BuiltinKind, Cgroup, HeaderVersion, Model, Protocol, Redirect, Run, Service,
-    UnixKind,
+    Stdio, UnixKind,
 };
 /// Reads the three keys; `None`: an error has been reported.
 pub(super) fn run(reader: &Reader<'_, '_>, service: Place) -> Option<Run> {
@@ -298,6 +298,7 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
                 .help("leave it out"),
         );
     }
+    cache(reader, service, name);
     if service.wait
         && !matches!(service.run, Run::Program(_))
         && let Some(entry) = reader.entry(Key::Wait).filter(|entry| !entry.inherited)
@@ -327,5 +328,33 @@ fn without_model(service: &Service) -> Option<(&'static str, &'static str)> {
             "one process answers all datagrams, which have no connection",
         )),
         Run::Builtin(_) => None,
+    }
+}
+
+/// What cannot go with `cache`: the daemon itself collects the output of the program.
+fn cache(reader: &Reader<'_, '_>, service: &Service, name: Place) {
+    for (key, with, what) in [
+        (Key::Wait, service.wait, "`wait`"),
+        (
+            Key::Stdio,
+            service.process.stdio != Stdio::Socket,
+            "another `stdio` than \"socket\"",
+        ),
+    ] {
+        if let Some(entry) = reader.entry(Key::Cache)
+            && service.cache.is_some()
+            && with
+        {
+            let title = format!("{} has `cache`, which cannot go with {what}", reader.owner);
+            let other = reader.entry(key).map_or(name, |entry| entry.key);
+            let help =
+                "a cached program has its output collected by the daemon: leave one of them out";
+            reader.report(
+                Diagnostic::error(Code::Conflict, entry.key, title)
+                    .label("one run for all clients")
+                    .context(other, "a connection of its own")
+                    .help(help),
+            );
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::super::cached::Cached;
 use super::super::id::{ConnectionId, ConnectionIds};
 use super::super::leaves::Leaves;
 use super::super::line::OwnLine;
@@ -121,6 +122,7 @@ impl Daemon {
             waiting: OwnLine::default(),
             children: 0,
             headers: 0,
+            cached: Cached::default(),
             worker: None,
             back_off: BackOff::resume(record.start_failures),
             paused_until: record.paused_until.map(|until| unpacker.at(until)),
