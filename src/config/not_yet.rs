@@ -49,11 +49,6 @@ const FEATURES: &[Feature] = &[
         used: |service| service.wait,
     },
     Feature {
-        key: Key::Transcript,
-        name: "`transcript`",
-        used: |service| service.transcript.is_some(),
-    },
-    Feature {
         key: Key::Stdio,
         name: "`stdio` other than \"socket\"",
         used: |service| service.process.stdio != Stdio::Socket,

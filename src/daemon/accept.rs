@@ -315,7 +315,7 @@ impl Daemon {
         }
         let local = held.local(socket);
         let connection = held.given(held.connection.as_fd(), &local, &id);
-        let body = |fd| super::body(&rules, fd, &held.peer, &local);
+        let body = |socket| super::body(&held.task(&rules, socket, &local, &id));
         match self.make_child(service, id, connection, &body, now) {
             Ok(child) => {
                 let peer = Some(held.peer);

@@ -124,7 +124,7 @@ impl Daemon {
         let (rules, local) = (Rc::clone(&live.service), held.local(socket));
         let id = self.ids.next();
         let connection = held.given(end.as_fd(), &local, &id);
-        let body = |fd| super::body(&rules, fd, &held.peer, &local);
+        let body = |socket| super::body(&held.task(&rules, socket, &local, &id));
         let child = self.make_child(service, id, connection, &body, now)?;
         let token = Token::Reply(child).bits();
         let _ = self.poller.add(reader.as_fd(), Interest::Readable, token);

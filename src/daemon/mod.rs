@@ -53,7 +53,7 @@ use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
 use crate::log::Log;
 use crate::relay::{self, Task};
-use crate::service::{Local, LogLevel, Peer, Run, Service, Settings};
+use crate::service::{LogLevel, Run, Service, Settings};
 use crate::sys::poller::Poller;
 use crate::sys::signals::Signals;
 
@@ -143,21 +143,14 @@ pub struct Daemon {
     passing: Vec<ChildKey>,
 }
 
-/// What a child of ours does for a service without a program.
-pub(crate) fn body(service: &Service, socket: i32, peer: &Peer, local: &Local) -> u8 {
-    match &service.run {
-        Run::Builtin(builtin) => builtin::serve(builtin, socket),
-        Run::Redirect(redirect) => relay::redirect(
-            redirect,
-            &Task {
-                service,
-                socket,
-                peer,
-                local,
-            },
-        ),
-        // Programs are executed.
-        Run::Program(_) => 70,
+/// What a child of ours does: all of it for a service without a program, what stands before its program otherwise.
+pub(crate) fn body(task: &Task<'_>) -> u8 {
+    match (&task.service.run, &task.service.transcript) {
+        (Run::Builtin(builtin), _) => builtin::serve(builtin, task.socket),
+        (Run::Redirect(redirect), _) => relay::redirect(redirect, task),
+        (Run::Program(_), Some(transcript)) => relay::transcript(transcript, task),
+        // It is executed.
+        (Run::Program(_), None) => 70,
     }
 }
 

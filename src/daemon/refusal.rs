@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use slotmap::SlotMap;
 
 use super::token::{RefusedKey, ServiceKey, Token};
-use super::{Daemon, Timer, message};
+use super::{Daemon, Timer};
 use crate::admission::Refusal;
 use crate::event::Event;
 use crate::handover::{Packer, Unpacker, state};
@@ -138,8 +138,8 @@ impl Daemon {
             RefuseWith::Tarpit => self.tar(connection, now),
             RefuseWith::Close => match &live.service.admission.refuse_message {
                 Some(template) => {
-                    let text =
-                        message::text(template, &live.service.name, peer, || self.ids.next());
+                    let id = || self.ids.next().as_str().to_owned();
+                    let text = template.fill(&live.service.name, peer, id);
                     self.say(connection, text.as_bytes(), now);
                 }
                 // Input that is left unread would make the close a reset.

@@ -1,6 +1,6 @@
 //! What the daemon keeps of each service, listener and child while they live.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::connection::{Clock, Reason};
 use crate::launch::{Connection, Plan};
 use crate::listener::Socket;
+use crate::relay;
 use crate::service::{Address, Local, Peer, Service};
 use crate::sys::socket;
 
@@ -146,6 +147,23 @@ impl Held {
         match self.proxied.as_ref().and_then(|proxied| proxied.local) {
             Some(address) => Local::Inet(address),
             None => listener.local_of(self.connection.as_fd()),
+        }
+    }
+
+    /// What a child of ours is given to serve it.
+    pub(super) fn task<'a>(
+        &'a self,
+        service: &'a Service,
+        socket: RawFd,
+        local: &'a Local,
+        id: &'a ConnectionId,
+    ) -> relay::Task<'a> {
+        relay::Task {
+            service,
+            socket,
+            peer: &self.peer,
+            local,
+            id: id.as_str(),
         }
     }
 

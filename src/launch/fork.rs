@@ -19,6 +19,7 @@ use nix::libc;
 use syscalls::{Sysno, raw_syscall};
 
 use super::Body;
+use super::behind;
 use super::child;
 use super::clone::{Arguments, CLONE_INTO_CGROUP};
 use super::orders::{Orders, Record, STARTED};
@@ -94,7 +95,8 @@ unsafe fn live(orders: &Orders, finish: Finish, body: Body<'_>, shared: Shared) 
         child::set_up(orders);
         match finish {
             Finish::Program => child::execute(orders),
-            Finish::Own => {
+            Finish::Behind if !behind::start(orders).unwrap_or(true) => child::exit(127),
+            Finish::Behind | Finish::Own => {
                 forget_record(record, shared);
                 let status = catch_unwind(AssertUnwindSafe(|| body(connection(orders))));
                 child::exit(status.unwrap_or(PANICKED))

@@ -41,6 +41,7 @@
 //!
 //! This module knows no listener, no log and no configuration file.
 
+pub mod behind;
 mod child;
 mod clone;
 mod environment;

@@ -45,6 +45,8 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
     Program,
+    /// A relay child, and the program as a child of that.
+    Behind,
     Own,
 }
 
@@ -102,7 +104,12 @@ impl Plan {
                 for argument in &program.arguments {
                     words.push(Word::new("command", argument)?);
                 }
-                (Finish::Program, c_string("command", &program.path)?, words)
+                let finish = if service.transcript.is_some() {
+                    Finish::Behind
+                } else {
+                    Finish::Program
+                };
+                (finish, c_string("command", &program.path)?, words)
             }
             Run::Builtin(_) | Run::Redirect(_) => (Finish::Own, CString::default(), Vec::new()),
         };
@@ -172,7 +179,7 @@ impl Plan {
     }
 
     pub(super) fn is_private(&self) -> bool {
-        self.private || self.finish == Finish::Own
+        self.private || self.finish != Finish::Program
     }
 
     pub(super) fn finish(&self) -> Finish {
@@ -195,7 +202,7 @@ impl Plan {
         words.clear(self.text, self.pointers);
         let mut listen_pid = ptr::null_mut();
         let mut environment = 0;
-        if self.finish == Finish::Program {
+        if self.finish != Finish::Own {
             for word in &self.arguments {
                 let word = match word {
                     Word::Fixed(word) => word.as_ptr(),

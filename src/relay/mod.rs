@@ -3,6 +3,7 @@
 //! | | between the client and | by |
 //! |---|---|---|
 //! | [`redirect`] | another server | splice(2) |
+//! | [`transcript`] | the service's own program | a buffer, and a record |
 //!
 //! Invariant: everything here runs in a forked child that has dropped its privileges and given up the daemon's memory, so
 //! it may wait, allocate and fail as it likes: it costs its own client and nobody else. A byte that was taken is given, in
@@ -10,8 +11,10 @@
 
 mod pump;
 mod redirect;
+mod transcript;
 
 pub use redirect::serve as redirect;
+pub use transcript::serve as transcript;
 
 use std::io::Write;
 use std::os::fd::RawFd;
@@ -29,6 +32,8 @@ pub struct Task<'a> {
     pub peer: &'a Peer,
     /// Our end.
     pub local: &'a Local,
+    /// The id of the log.
+    pub id: &'a str,
 }
 
 /// A line for the log of the service.

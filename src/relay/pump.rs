@@ -43,6 +43,14 @@ pub(super) struct Flow<'a> {
     pub(super) end: &'a mut dyn FnMut(),
 }
 
+/// The process behind the second direction's source.
+pub(super) struct Watch<'a> {
+    /// Its pidfd.
+    pub(super) fd: BorrowedFd<'a>,
+    /// What is to be done at its exit. Afterwards the end of what it said is the end of all.
+    pub(super) then: &'a mut dyn FnMut(),
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -55,9 +63,18 @@ pub(super) enum End {
 }
 
 /// Moves bytes until the end.
-pub(super) fn run(mut flows: [Flow<'_>; 2], idle: Option<Duration>) -> End {
+pub(super) fn run(
+    mut flows: [Flow<'_>; 2],
+    idle: Option<Duration>,
+    watch: Option<Watch<'_>>,
+) -> End {
     let mut over = [false; 2];
+    let has_watch = watch.is_some();
+    let mut watch = watch;
     loop {
+        if has_watch && watch.is_none() && over == [false, true] {
+            return End::Both;
+        }
         let mut wishes = Vec::with_capacity(2);
         for (flow, over) in flows.iter().zip(over) {
             if !over {
@@ -67,6 +84,9 @@ pub(super) fn run(mut flows: [Flow<'_>; 2], idle: Option<Duration>) -> End {
                     Wish::Write(flow.to)
                 });
             }
+        }
+        if let Some(watch) = &watch {
+            wishes.push(Wish::Read(watch.fd));
         }
         if wishes.is_empty() {
             return End::Both;
@@ -83,6 +103,12 @@ pub(super) fn run(mut flows: [Flow<'_>; 2], idle: Option<Duration>) -> End {
                 Ok(is_over) => *over = is_over,
                 Err(_) => return End::Broken,
             }
+        }
+        if ready.next() == Some(true)
+            && let Some(watch) = watch.take()
+        {
+            nothing = false;
+            (watch.then)();
         }
         if nothing {
             return End::Idle;

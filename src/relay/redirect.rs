@@ -107,6 +107,7 @@ fn pass(client: &OwnedFd, server: &OwnedFd, idle: Option<Duration>) -> io::Resul
             },
         ],
         idle,
+        None,
     );
     match end {
         // What the client still sends has nobody to go to; unread, it would destroy the end of the reply.

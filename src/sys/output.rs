@@ -1,11 +1,12 @@
 //! Writing to descriptors that somebody else made (stderr), and to files that only grow.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 
@@ -53,6 +54,32 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
     let ready = poll(&mut fds, PollTimeout::ZERO);
     ready == Ok(1) && fds[0].revents() == Some(PollFlags::POLLOUT)
+}
+
+/// Opens a file for appending, for its owner alone; it is made if it is not there. No part of its path is followed if it
+/// is a link, and what is no regular file is refused (ENOTSUP).
+pub fn append_private(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_CREAT
+        | OFlag::O_APPEND
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let how = OpenHow::new()
+        .flags(flags)
+        .mode(mode)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let fd = match openat2(AT_FDCWD, path, how) {
+        // A sandbox that does not know the call. Then at least the last part is no link.
+        Err(Errno::ENOSYS) => open(path, flags, mode)?,
+        result => result?,
+    };
+    if kind(fd.as_fd())? != Kind::File {
+        return Err(Errno::ENOTSUP.into());
+    }
+    Ok(File::from(fd))
 }
 
 /// write(2).

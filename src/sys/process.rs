@@ -193,6 +193,34 @@ pub fn fork() -> io::Result<Option<(i32, OwnedFd)>> {
     }
 }
 
+/// From now on TERM, INT and HUP are not for this process.
+pub fn ignore_stops() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: SIG_IGN is no function of ours.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// Ends this process by the signal that ended another; answers the status of one that exited.
+pub fn end_like(end: End) -> u8 {
+    match end {
+        End::Status(status) => status as u8,
+        End::Signal(signal) => {
+            let none = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: plain values, and a pointer to one on this stack. There is nothing to dump.
+            unsafe {
+                libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
+            (128 + signal) as u8
+        }
+    }
+}
+
 /// Leaves a forked child at once: no destructor, no atexit handler, no buffered output of the parent.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit(2) has no requirements.

@@ -16,6 +16,13 @@ pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()
 }
 
+/// The same, in place of the number, which is closed.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    let own = own(fd)?;
+    nix::unistd::close(fd)?;
+    Ok(own)
+}
+
 /// From now on nothing waits on this socket, whoever holds it.
 pub fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;

@@ -1,4 +1,4 @@
-//! What stands between a client and its server: redirect.
+//! What stands between a client and its server: PROXY headers, banners, redirect, cache, transcript.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -412,4 +412,123 @@ fn cached_reply_goes_whole_to_slow_readers_and_one_that_is_too_long_to_nobody() 
     daemon.expect(&["EXIT: endless signal=9 reason=killed"]);
     assert_eq!(talk(daemon.tcp("killed"), b""), "");
     daemon.expect(&["EXIT: killed signal=9"]);
+}
+
+/// A directory where services may write.
+fn spool(builder: &Builder) -> std::path::PathBuf {
+    let directory = builder.path().join("spool");
+    std::fs::create_dir(&directory).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&directory, mode).unwrap();
+    directory
+}
+
+fn transcript(name: &str, script: &str, path: &str, keys: &str) -> String {
+    let keys = format!("transcript = {{ path = \"{path}\" }}\n{keys}\n");
+    shell(name, "127.0.0.1:0", script) + &keys
+}
+
+#[test]
+fn transcript_holds_both_directions_and_the_program_has_an_inet_socket() {
+    if lacks(&["python3"]) {
+        return;
+    }
+    let builder = Builder::new();
+    let directory = spool(&builder);
+    let path = format!("{}/%{{service}}-%{{id}}", directory.display());
+    let script = "read line; echo \"got $line from $REMOTE_ADDR\"; python3 -c \"import socket; \
+                  print(socket.socket(fileno=0).getpeername()[0])\"; exit 7";
+    let daemon = builder.table(&transcript("x", script, &path, "")).start();
+    let answer = "got hello from 127.0.0.1\n127.0.0.1\n";
+    assert_eq!(talk(daemon.tcp("x"), b"hello\n"), answer);
+    let exit = daemon.expect(&["EXIT: x status=7", " in=6 out=35 "]);
+    let (_, id) = exit.rsplit_once("id=").unwrap();
+    let file = directory.join(format!("x-{id}"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut lines = text.lines();
+    let first = lines.next().unwrap();
+    assert!(first.starts_with(&format!(
+        "# oxinetd transcript: service=x id={id} from=127.0.0.1 port="
+    )));
+    let rest: Vec<&str> = lines.map(|line| line.split_once(' ').unwrap().1).collect();
+    let expected = [
+        "> hello\\n",
+        "< got hello from 127.0.0.1\\n",
+        "< 127.0.0.1\\n",
+    ];
+    assert_eq!(rest, expected, "{text}");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn transcript_changes_nothing_of_a_connection() {
+    let builder = Builder::new();
+    let path = format!("{}/%{{id}}", spool(&builder).display());
+    let daemon = builder
+        .table(&transcript(
+            "unread",
+            "head -c 3000000 /dev/zero",
+            &path,
+            "",
+        ))
+        .table(&transcript("echo", "cat; sleep 0.3; echo done", &path, ""))
+        .table(&transcript("killed", "echo up; kill -9 $$", &path, ""))
+        .table(&transcript(
+            "ended",
+            "trap \"echo bye; exit 3\" TERM; echo up; while :; do sleep 0.1; done",
+            &path,
+            "timeout = \"2s\"",
+        ))
+        .table(&transcript(
+            "client",
+            "echo err >&2",
+            &path,
+            "stderr = \"client\"",
+        ))
+        .start();
+    let mut client = Client::connect(daemon.tcp("unread"));
+    client.send(b"GET / HTTP/1.0\r\n\r\n");
+    daemon.expect(&["START: unread"]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(client.rest().len(), 3_000_000);
+    daemon.expect(&["EXIT: unread status=0", " in=18 out=3000000 "]);
+    let mut echo = Client::connect(daemon.tcp("echo"));
+    let mut writer = echo.0.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        writer.write_all(&vec![b'x'; 4 << 20]).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    assert_eq!(echo.rest().len(), (4 << 20) + 5);
+    sender.join().unwrap();
+    assert_eq!(talk(daemon.tcp("killed"), b""), "up\n");
+    daemon.expect(&["EXIT: killed signal=9"]);
+    assert_eq!(talk(daemon.tcp("client"), b""), "err\n");
+    let mut ended = Client::connect(daemon.tcp("ended"));
+    assert_eq!(String::from_utf8_lossy(&ended.rest()), "up\nbye\n");
+    daemon.expect(&["EXIT: ended status=3", "reason=timeout"]);
+}
+
+#[test]
+fn without_its_transcript_or_its_program_nobody_is_served() {
+    let builder = Builder::new();
+    let directory = spool(&builder);
+    std::os::unix::fs::symlink(directory.join("target"), directory.join("link")).unwrap();
+    let link = format!("{}/link", directory.display());
+    let plain = format!("{}/plain", directory.display());
+    let missing = format!(
+        "[service.missing]\nlisten = \"127.0.0.1:0\"\ncommand = \"/nonexistent\"\ntranscript = \"{plain}\"\n"
+    );
+    let daemon = builder
+        .table(&transcript("link", "echo secret", &link, ""))
+        .table(&missing)
+        .trouble("ERROR: missing")
+        .start();
+    assert_eq!(talk(daemon.tcp("link"), b"hello"), "");
+    daemon.expect(&[&format!("the transcript {link}: "), "ELOOP"]);
+    daemon.expect(&["EXIT: link status=73"]);
+    assert!(!directory.join("target").exists());
+    assert_eq!(talk(daemon.tcp("missing"), b""), "");
+    daemon.expect(&["ERROR: missing", "/nonexistent", "ENOENT"]);
 }

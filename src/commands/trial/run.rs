@@ -14,6 +14,7 @@ use super::start::Start;
 use crate::daemon;
 use crate::event::End;
 use crate::launch::{Connection, Launched, Launcher, Outcome};
+use crate::relay::Task;
 use crate::service::{Peer, Service};
 use crate::sys::poll::{Wish, wait_for};
 use crate::sys::{process, signals, start as limits, stream};
@@ -49,7 +50,15 @@ fn serve(service: &Service, start: &Start) -> io::Result<()> {
         cgroup: None,
         proxied_from: None,
     };
-    let body = |socket| daemon::body(service, socket, &start.peer, &start.local);
+    let body = |socket| {
+        daemon::body(&Task {
+            service,
+            socket,
+            peer: &start.peer,
+            local: &start.local,
+            id: "try",
+        })
+    };
     let launched = launcher
         .launch(&start.plan, &connection, &body, 0, Instant::now())
         .map_err(|error| {

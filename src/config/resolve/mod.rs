@@ -33,8 +33,8 @@ use super::source::{FileId, Place, SourceFile};
 use super::values::{Problem, template};
 use super::world::Host;
 use crate::service::{
-    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Redirect, Run, Service, Settings,
-    Stderr, Transcript,
+    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Piece, Redirect, Run, Service,
+    Settings, Stderr, Transcript,
 };
 use account::Accounts;
 use reader::{Reader, unknown_word};
@@ -326,6 +326,11 @@ fn transcript(reader: &Reader<'_, '_>) -> Option<Transcript> {
         );
     }
     let path = reader.template(Key::TranscriptPath)?;
+    let is_absolute = matches!(path.0.first(), Some(Piece::Text(text)) if text.starts_with('/'));
+    if !is_absolute && let Some(entry) = reader.entry(Key::TranscriptPath) {
+        let problem = Problem::new("is not an absolute path").help("write the path from `/` on");
+        reader.refuse(Key::TranscriptPath, entry.place(), problem);
+    }
     Some(Transcript {
         path,
         max: max.unwrap_or(MOST),

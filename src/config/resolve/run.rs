@@ -298,7 +298,7 @@ pub(super) fn rules(reader: &Reader<'_, '_>, service: &Service, name: Place) {
                 .help("leave it out"),
         );
     }
-    cache(reader, service, name);
+    exclusive(reader, service, name);
     if service.wait
         && !matches!(service.run, Run::Program(_))
         && let Some(entry) = reader.entry(Key::Wait).filter(|entry| !entry.inherited)
@@ -331,29 +331,39 @@ fn without_model(service: &Service) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What cannot go with `cache`: the daemon itself collects the output of the program.
-fn cache(reader: &Reader<'_, '_>, service: &Service, name: Place) {
-    for (key, with, what) in [
-        (Key::Wait, service.wait, "`wait`"),
+/// What cannot go with `cache`, whose program has its output collected by the daemon, and with `transcript`, whose
+/// program has a relay before it.
+fn exclusive(reader: &Reader<'_, '_>, service: &Service, name: Place) {
+    let wait = (Key::Wait, service.wait, "`wait`");
+    let stdio = service.process.stdio != Stdio::Socket;
+    let stdio = (Key::Stdio, stdio, "another `stdio` than \"socket\"");
+    let is_tcp = |address: &Address| {
+        matches!(address, Address::Inet { .. } | Address::Inherited { .. })
+            && !address.is_datagram()
+    };
+    let not_tcp = !service.listen.iter().all(is_tcp);
+    let not_tcp = (Key::Listen, not_tcp, "an address other than TCP");
+    let cache = (Key::Cache, service.cache.is_some(), "`cache`");
+    for (key, is_used, others) in [
+        (Key::Cache, service.cache.is_some(), &[wait, stdio][..]),
         (
-            Key::Stdio,
-            service.process.stdio != Stdio::Socket,
-            "another `stdio` than \"socket\"",
+            Key::Transcript,
+            service.transcript.is_some() && matches!(service.run, Run::Program(_)),
+            &[wait, stdio, not_tcp, cache][..],
         ),
     ] {
-        if let Some(entry) = reader.entry(Key::Cache)
-            && service.cache.is_some()
-            && with
-        {
-            let title = format!("{} has `cache`, which cannot go with {what}", reader.owner);
-            let other = reader.entry(key).map_or(name, |entry| entry.key);
-            let help =
-                "a cached program has its output collected by the daemon: leave one of them out";
+        let Some(entry) = reader.entry(key).filter(|_| is_used) else {
+            continue;
+        };
+        for (other, _, what) in others.iter().filter(|(_, is_used, _)| *is_used) {
+            let other = reader.entry(*other).map_or(name, |entry| entry.key);
+            let word = key.info().name;
+            let title = format!("{} has `{word}`, which cannot go with {what}", reader.owner);
             reader.report(
                 Diagnostic::error(Code::Conflict, entry.key, title)
-                    .label("one run for all clients")
-                    .context(other, "a connection of its own")
-                    .help(help),
+                    .label("this one")
+                    .context(other, "or this one")
+                    .help("leave one of them out"),
             );
         }
     }
