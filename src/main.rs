@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use oxinetd::cli::{Cli, Command};
-use oxinetd::commands::{act, check, convert, run, serve, show, status, takeover, trial};
+use oxinetd::commands::{act, check, convert, habit, run, serve, show, status, takeover, trial};
 
 fn main() -> ExitCode {
     if let Some(code) = takeover::obey() {
+        return ExitCode::from(code);
+    }
+    if let Some(code) = habit::answer(std::env::args().skip(1)) {
         return ExitCode::from(code);
     }
     let cli = match Cli::read() {

@@ -276,7 +276,7 @@ _oxinetd() {
             return 0
             ;;
         oxinetd__subcmd__serve)
-            opts="-h --listen --builtin --builtin.name --builtin.file --builtin.body --model --allow-reflection --redirect --redirect.to --redirect.proxy-protocol --enabled --description --wait --argv0 --user --group --supplementary-groups --working-directory --root-directory --umask --nice --pass-env --oom-score-adj --stdio --stderr --allow --deny --hours --timezone --max-load --proxy-protocol --proxy-from --max-connections --max-per-source --exempt --source-prefix.v4 --source-prefix.v6 --rate --rate-per-source --over-limit --refuse-with --pause --refuse-message --penalty.after --penalty.for --penalty.max --banner --timeout --idle-timeout --first-byte-timeout --on-disconnect --linger --linger.time --linger.max --stop-timeout --cache --sandbox --sandbox.preset --sandbox.read-only --sandbox.read-write --sandbox.hide --sandbox.network --sandbox.capabilities --sandbox.allow-32bit --limits.open-files --limits.processes --limits.cpu-time --limits.address-space --limits.data --limits.stack --limits.file-size --limits.core --limits.locked-memory --cgroup.memory-max --cgroup.memory-high --cgroup.swap-max --cgroup.tasks-max --cgroup.cpu-quota --cgroup.cpu-weight --cgroup.io-weight --backlog --dual-stack --bind-device --freebind --reuse-port --keepalive --nodelay --defer-accept --dscp --mark --receive-buffer --send-buffer --socket-user --socket-group --socket-mode --log --log-tag --log-to --transcript --transcript.path --transcript.max --help"
+            opts="-h --listen --builtin --builtin.name --builtin.file --builtin.body --model --allow-reflection --redirect --redirect.to --redirect.proxy-protocol --enabled --description --wait --argv0 --user --group --supplementary-groups --working-directory --root-directory --umask --nice --pass-env --oom-score-adj --stdio --stderr --allow --deny --hours --timezone --max-load --proxy-protocol --proxy-from --max-connections --max-per-source --exempt --source-prefix.v4 --source-prefix.v6 --rate --rate-per-source --over-limit --refuse-with --pause --refuse-message --penalty.after --penalty.for --penalty.max --banner --timeout --idle-timeout --first-byte-timeout --on-disconnect --on-remove --linger --linger.time --linger.max --stop-timeout --cache --sandbox --sandbox.preset --sandbox.read-only --sandbox.read-write --sandbox.hide --sandbox.network --sandbox.capabilities --sandbox.allow-32bit --limits.open-files --limits.processes --limits.cpu-time --limits.address-space --limits.data --limits.stack --limits.file-size --limits.core --limits.locked-memory --cgroup.memory-max --cgroup.memory-high --cgroup.swap-max --cgroup.tasks-max --cgroup.cpu-quota --cgroup.cpu-weight --cgroup.io-weight --backlog --dual-stack --bind-device --freebind --reuse-port --keepalive --nodelay --defer-accept --dscp --mark --receive-buffer --send-buffer --socket-user --socket-group --socket-mode --log --log-tag --log-to --transcript --transcript.path --transcript.max --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -484,6 +484,10 @@ _oxinetd() {
                     ;;
                 --on-disconnect)
                     COMPREPLY=($(compgen -W "ignore term kill" -- "${cur}"))
+                    return 0
+                    ;;
+                --on-remove)
+                    COMPREPLY=($(compgen -W "keep drain kill" -- "${cur}"))
                     return 0
                     ;;
                 --linger)

@@ -183,6 +183,9 @@ complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l first-byte-tim
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l on-disconnect -d 'what happens when the client has vanished; a FIN alone is a half-close' -r -f -a "ignore\t''
 term\t''
 kill\t''"
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l on-remove -d 'what becomes of live connections when a reload removes the service' -r -f -a "keep\t''
+drain\t''
+kill\t''"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l linger -d 'unread input is drained after the program ended, so that its reply arrives; "off": the textbook close' -r
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l linger.time -d 'how long' -r
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l linger.max -d 'bytes drained, besides those that were unread at the program\'s end' -r

@@ -9,15 +9,20 @@ use super::text::Text;
 use super::{Next, Stream, Texts};
 
 /// The answer to GET, and its head alone for HEAD.
-pub(super) fn answers(body: &str) -> Texts {
+pub(super) fn answers(content: &str, body: &str) -> Texts {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+        "HTTP/1.1 200 OK\r\nContent-Type: {content}\r\nContent-Length: {}\r\n\
          Cache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
     );
     let whole = format!("{head}{body}");
     vec![whole.into_bytes().into(), head.into_bytes().into()]
 }
+
+/// The body of `health`.
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+/// The body of `metrics`.
+pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The protocol of one connection.
 pub(super) struct Health {
@@ -178,7 +183,7 @@ mod tests {
 
     /// What comes back when the request comes in pieces of `size`, and the client ends after it.
     fn ask(request: &str, size: usize) -> String {
-        let mut health = Health::new(&answers("fine\n"));
+        let mut health = Health::new(&answers(PLAIN, "fine\n"));
         for piece in request.as_bytes().chunks(size) {
             if health.next() == Next::Read {
                 assert_eq!(health.on_input(&mut piece.to_vec()), 0);

@@ -116,7 +116,17 @@ pub struct Entry {
 
 /// The built-in for `kind`.
 pub fn entry(kind: &BuiltinKind) -> &'static Entry {
-    let [echo, discard, chargen, daytime, time, qotd, health, tarpit] = &TABLE;
+    let [
+        echo,
+        discard,
+        chargen,
+        daytime,
+        time,
+        qotd,
+        health,
+        tarpit,
+        metrics,
+    ] = &TABLE;
     match kind {
         BuiltinKind::Echo => echo,
         BuiltinKind::Discard => discard,
@@ -126,6 +136,7 @@ pub fn entry(kind: &BuiltinKind) -> &'static Entry {
         BuiltinKind::Qotd { .. } => qotd,
         BuiltinKind::Health { .. } => health,
         BuiltinKind::Tarpit => tarpit,
+        BuiltinKind::Metrics { .. } => metrics,
     }
 }
 
@@ -160,7 +171,7 @@ impl Maker {
 }
 
 /// All of them.
-pub static TABLE: [Entry; 8] = [
+pub static TABLE: [Entry; 9] = [
     Entry {
         name: "echo",
         texts: no_texts,
@@ -212,7 +223,7 @@ pub static TABLE: [Entry; 8] = [
         name: "health",
         texts: |kind| {
             if let BuiltinKind::Health { body } = kind {
-                return Ok(health::answers(body));
+                return Ok(health::answers(health::PLAIN, body));
             }
             no_texts(kind)
         },
@@ -224,6 +235,18 @@ pub static TABLE: [Entry; 8] = [
         name: "tarpit",
         texts: no_texts,
         stream: |_, now| Box::new(tarpit::Tarpit::at(now)),
+        datagram: None,
+        reflects: true,
+    },
+    Entry {
+        name: "metrics",
+        texts: |kind| {
+            if let BuiltinKind::Metrics { text } = kind {
+                return Ok(health::answers(health::OPENMETRICS, text));
+            }
+            no_texts(kind)
+        },
+        stream: |texts, _| Box::new(health::Health::new(texts)),
         datagram: None,
         reflects: true,
     },
@@ -254,7 +277,7 @@ const IO_ERROR: u8 = 74;
 mod tests {
     use super::*;
 
-    fn kinds() -> [BuiltinKind; 8] {
+    fn kinds() -> [BuiltinKind; 9] {
         [
             BuiltinKind::Echo,
             BuiltinKind::Discard,
@@ -268,6 +291,9 @@ mod tests {
                 body: "ok\n".to_owned(),
             },
             BuiltinKind::Tarpit,
+            BuiltinKind::Metrics {
+                text: String::new(),
+            },
         ]
     }
 
@@ -278,7 +304,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "echo", "discard", "chargen", "daytime", "time", "qotd", "health", "tarpit"
+                "echo", "discard", "chargen", "daytime", "time", "qotd", "health", "tarpit",
+                "metrics"
             ]
         );
     }

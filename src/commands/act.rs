@@ -127,9 +127,12 @@ fn changes(diff: &Diff) -> String {
     text
 }
 
-/// Writes to standard output. A reader that has gone is no problem of ours.
-pub(super) fn print(text: &str) {
-    let _ = anstream::stdout().write_all(text.as_bytes());
+/// Writes to standard output. A reader that has gone is no problem of ours; false tells of it.
+pub(super) fn print(text: &str) -> bool {
+    let mut out = anstream::stdout();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_ok()
 }
 
 #[cfg(test)]

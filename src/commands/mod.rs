@@ -4,6 +4,7 @@
 pub mod act;
 pub mod check;
 pub mod convert;
+pub mod habit;
 pub mod run;
 pub mod serve;
 pub mod show;

@@ -1,6 +1,5 @@
 //! `oxinetd status`: the daemon's state as a table, as JSON or as metrics; exit 0 fine, 1 something fails, 3 not running.
 
-mod metrics;
 mod table;
 mod watch;
 
@@ -8,7 +7,7 @@ use super::act::{ask, print};
 use super::{complain, exit};
 use crate::cli::{Status as Command, StatusFormat};
 use crate::control::status::{State, Status};
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Request, metrics};
 
 /// Shows the state.
 pub fn status(command: &Command) -> u8 {

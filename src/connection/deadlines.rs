@@ -22,6 +22,8 @@ pub enum Reason {
     Killed,
     /// Its service is drained.
     Drained,
+    /// A reload removed its service.
+    Removed,
     /// The daemon stops.
     Shutdown,
 }
@@ -51,6 +53,7 @@ impl Reason {
             Self::Gone => "gone",
             Self::Killed => "killed",
             Self::Drained => "drained",
+            Self::Removed => "removed",
             Self::Shutdown => "shutdown",
         }
     }
@@ -188,6 +191,7 @@ mod tests {
             first_byte: some(first_byte),
             on_disconnect: OnDisconnect::Ignore,
             linger: None,
+            on_remove: crate::service::OnRemove::Keep,
             linger_max: 0,
             stop: seconds(5),
         }

@@ -4,6 +4,7 @@
 //! and the daemon parses nothing but words. The server's side is `daemon::control`.
 
 pub mod client;
+pub mod metrics;
 mod request;
 pub mod status;
 

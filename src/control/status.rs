@@ -76,12 +76,23 @@ pub struct Service {
     pub failed: u64,
     /// Who came last, and how many seconds ago.
     pub last: Option<(String, u64)>,
+    /// What limits it, in words; only with a name.
+    pub limits: Vec<String>,
     /// Top sources; only with a name.
     pub sources: Vec<Source>,
     /// Live connections; only with a name.
     pub connections: Vec<Connection>,
     /// The last lines of its log; only with a name.
-    pub lines: Vec<String>,
+    pub lines: Vec<Line>,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// When: seconds since 1970.
+    pub at: i64,
+    /// The line.
+    pub text: String,
 }
 
 /// What a service does.
@@ -113,6 +124,8 @@ pub struct Source {
     pub source: String,
     /// Its connections now.
     pub live: u32,
+    /// Refusals that are remembered of it.
+    pub refused: u32,
     /// Seconds until its ban ends.
     pub banned: Option<u64>,
 }

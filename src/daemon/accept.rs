@@ -17,6 +17,7 @@ use super::state::{Child, Held, Listener, ListenerState};
 use super::token::{ChildKey, ListenerKey, ServiceKey, Token};
 use super::{Daemon, Phase, Timer};
 use crate::admission::{Arrival, Moment, Verdict, Wait};
+use crate::builtin;
 use crate::event::Event;
 use crate::handover::state::Stamp;
 use crate::handover::{Packer, Unpacker};
@@ -315,7 +316,11 @@ impl Daemon {
         }
         let local = held.local(socket);
         let connection = held.given(held.connection.as_fd(), &local, &id);
-        let body = |socket| super::body(&held.task(&rules, socket, &local, &id));
+        let metrics = self.metrics_for(service, now);
+        let body = |socket| match &metrics {
+            Some(metrics) => builtin::serve(metrics, socket),
+            None => super::body(&held.task(&rules, socket, &local, &id)),
+        };
         match self.make_child(service, id, connection, &body, now) {
             Ok(child) => {
                 let peer = Some(held.peer);

@@ -4,9 +4,9 @@
 //! is taken, who says nothing is closed first when room is needed, and everybody is closed at the deadline. Who may ask
 //! is judged by the credentials that the kernel took at connect, whatever the mode of the path has become.
 
+use std::cmp::Reverse;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
@@ -16,8 +16,8 @@ use super::{Daemon, Timer};
 use crate::control::{Answer, LONGEST, Request};
 use crate::handover::state::{self, Awaited};
 use crate::handover::{Packer, Unpacker};
-use crate::listener::{self, Accepted, Socket};
-use crate::service::{Address, LogLevel, Peer, SocketOptions, UnixKind, UnixName};
+use crate::listener::{Accepted, Socket};
+use crate::service::{Peer, UnixName};
 use crate::sys::heirloom::Kind;
 use crate::sys::poller::Interest;
 use crate::sys::{socket, start, stream};
@@ -28,6 +28,8 @@ const CLIENTS: usize = 32;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The same for one that waits for these.
 const LONG_DEADLINE: Duration = Duration::from_secs(40);
+/// Answers that nobody reads may take this much memory before requests are refused.
+const UNREAD: usize = 32 << 20;
 
 /// What the command line says of the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub enum ControlSocket {
 /// The socket and its clients.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    socket: Option<Socket>,
+    pub(super) socket: Option<Socket>,
     clients: SlotMap<ControlKey, Client>,
 }
 
@@ -51,6 +53,7 @@ pub(super) struct Control {
 #[derive(Debug)]
 struct Client {
     fd: OwnedFd,
+    uid: u32,
     may_change: bool,
     may_read: bool,
     request: Vec<u8>,
@@ -63,6 +66,25 @@ struct Client {
 }
 
 impl Control {
+    /// Who goes when room is needed: of the user who has the most silent clients, the one that has been silent for
+    /// longest. So whoever crowds the socket crowds out himself.
+    fn victim(&self) -> Option<ControlKey> {
+        let silent = |client: &&Client| client.answer.is_none() && client.waits_for.is_none();
+        let crowd = |uid| {
+            let all = self.clients.values().filter(silent);
+            all.filter(|client| client.uid == uid).count()
+        };
+        let all = self.clients.iter().filter(|(_, client)| silent(client));
+        let worst = all.max_by_key(|(_, client)| (crowd(client.uid), Reverse(client.since)));
+        worst.map(|(key, _)| key)
+    }
+
+    /// Bytes of answers that wait for their readers.
+    fn unread(&self) -> usize {
+        let answers = self.clients.values().filter_map(|it| it.answer.as_ref());
+        answers.map(Vec::len).sum()
+    }
+
     /// What a successor of this process is to know of it.
     pub(super) fn pack(&self, packer: &mut Packer) -> io::Result<state::Control> {
         let socket = self.socket.as_ref();
@@ -78,6 +100,7 @@ impl Client {
         let rest = |answer: &Vec<u8>| answer.get(self.sent..).unwrap_or(&[]).to_vec();
         Ok(state::ControlClient {
             fd: packer.fd(self.fd.as_fd())?,
+            uid: self.uid,
             may_change: self.may_change,
             may_read: self.may_read,
             request: self.request.clone(),
@@ -107,12 +130,14 @@ impl Daemon {
         let mut waiting = Vec::new();
         for client in record.clients {
             let deadline = unpacker.at(client.deadline);
-            let interest = match client.answer {
-                Some(_) => Interest::Writable,
-                None => Interest::Readable,
+            let interest = match (&client.answer, client.waits_for) {
+                (Some(_), _) => Interest::Writable,
+                (None, Some(_)) => Interest::Nothing,
+                (None, None) => Interest::Readable,
             };
             let key = self.control.clients.insert(Client {
                 fd: unpacker.fd(&client.fd, Kind::Socket)?,
+                uid: client.uid,
                 may_change: client.may_change,
                 may_read: client.may_read,
                 request: client.request,
@@ -132,53 +157,6 @@ impl Daemon {
         Ok(waiting)
     }
 
-    /// Opens the socket that the settings name, and closes one that they no longer name.
-    pub(super) fn open_control(&mut self) {
-        let name = match &self.overrides.control {
-            ControlSocket::OfTable => self.settings.control.as_ref(),
-            ControlSocket::Off => None,
-            ControlSocket::At(name) => Some(name),
-        };
-        let wanted = name.map(|name| Address::Unix {
-            kind: UnixKind::Stream,
-            name: name.clone(),
-        });
-        if self.control.socket.as_ref().map(|socket| &socket.asked) == wanted.as_ref() {
-            return;
-        }
-        if let Some(socket) = self.control.socket.take() {
-            self.poller.remove(&socket);
-        }
-        let Some(address) = wanted else { return };
-        if let Address::Unix {
-            name: UnixName::Path(path),
-            ..
-        } = &address
-            && let Some(directory) = path.parent()
-        {
-            let _ = std::fs::DirBuilder::new().mode(0o755).create(directory);
-        }
-        let options = SocketOptions {
-            backlog: 128,
-            group: Some(self.settings.control_gid),
-            mode: 0o660,
-            ..SocketOptions::default()
-        };
-        match listener::bind(&address, &options) {
-            Ok(socket) => {
-                let _ = self
-                    .poller
-                    .add(socket.as_fd(), Interest::Readable, Token::Control.bits());
-                self.control.socket = Some(socket);
-            }
-            Err(error) => {
-                let text =
-                    format!("no control socket, status and reload by command do not work: {error}");
-                self.note(LogLevel::Warning, None, &text);
-            }
-        }
-    }
-
     /// Somebody connects.
     pub(super) fn on_control(&mut self, now: Instant) {
         for _ in 0..CLIENTS {
@@ -195,23 +173,20 @@ impl Daemon {
 
     fn add_control_client(&mut self, fd: OwnedFd, peer: &Peer, now: Instant) {
         if self.control.clients.len() >= CLIENTS {
-            let silent = self
-                .control
-                .clients
-                .iter()
-                .filter(|(_, client)| client.answer.is_none() && client.waits_for.is_none());
-            let oldest = silent
-                .min_by_key(|(_, client)| client.since)
-                .map(|(key, _)| key);
-            match oldest {
+            match self.control.victim() {
                 Some(key) => self.drop_control_client(key),
                 None => return, // everybody is being answered: this one is closed
             }
         }
         let (may_read, may_change) = self.rights(&fd, peer);
+        let uid = match peer {
+            Peer::Unix { uid, .. } => *uid,
+            Peer::Inet(_) | Peer::Vsock { .. } => u32::MAX,
+        };
         let deadline = now + DEADLINE;
         let key = self.control.clients.insert(Client {
             fd,
+            uid,
             may_change,
             may_read,
             request: Vec::new(),
@@ -258,6 +233,10 @@ impl Daemon {
         if client.answer.is_some() {
             return self.send_answer(key);
         }
+        if client.waits_for.is_some() {
+            // It is not watched for more than this: it is gone.
+            return self.drop_control_client(key);
+        }
         let mut buffer = [0_u8; LONGEST];
         let count = match stream::receive_now(client.fd.as_raw_fd(), &mut buffer) {
             Ok(0) => return self.drop_control_client(key),
@@ -292,6 +271,10 @@ impl Daemon {
     pub(super) fn wait_for(&mut self, key: ControlKey, what: Awaited, now: Instant) {
         if let Some(client) = self.control.clients.get_mut(key) {
             client.waits_for = Some(what);
+            let token = Token::ControlClient(key).bits();
+            let _ = self
+                .poller
+                .modify(client.fd.as_fd(), Interest::Nothing, token);
             client.deadline = now + LONG_DEADLINE;
             self.timers.set(client.deadline, Timer::Control(key));
         }
@@ -299,6 +282,12 @@ impl Daemon {
 
     /// Gives a client its answer.
     pub(super) fn answer_control_client(&mut self, key: ControlKey, answer: &Answer) {
+        let crowded = Answer::Error("too many answers wait to be read, ask again".to_owned());
+        let answer = if self.control.unread() < UNREAD {
+            answer
+        } else {
+            &crowded
+        };
         let Some(client) = self.control.clients.get_mut(key) else {
             return;
         };

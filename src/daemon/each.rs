@@ -126,7 +126,7 @@ impl Daemon {
         let Some(live) = self.services.get_mut(service) else {
             return self.close_each(key);
         };
-        let (rules, pace, id) = (&live.service, &mut live.pace, each.id);
+        let (rules, pace, id) = ((&*live.service, &live.recent), &mut live.pace, each.id);
         let lines = &mut each.lines;
         let drained = drain(&mut each.reader, |bytes| {
             lines.take(bytes, |line| {
@@ -177,7 +177,7 @@ impl Daemon {
             && let Some(live) = self.services.get_mut(each.service)
         {
             let (service, id) = (each.service, each.id);
-            let (rules, pace) = (&live.service, &mut live.pace);
+            let (rules, pace) = ((&*live.service, &live.recent), &mut live.pace);
             each.lines.finish(|line| {
                 if let Some(at) = tell_line(log, rules, pace, Some(id.as_str()), line, now) {
                     timers.set(at, Timer::Output(service));

@@ -192,11 +192,16 @@ impl Daemon {
     /// A dead child that stays for now, or that somebody else reaps.
     pub(super) fn is_kept_zombie(&self, pid: i32) -> bool {
         self.remains.iter().any(|one| one.pid == pid)
-            || self
-                .loading
-                .as_ref()
-                .is_some_and(|loading| loading.pid() == pid)
-            || self.rehearsal_pid() == Some(pid)
+            || self.own_readers().any(|reader| reader == pid)
+    }
+
+    /// Children of ours that serve no connection: they are reaped by who made them.
+    fn own_readers(&self) -> impl Iterator<Item = i32> {
+        let loading = self.loading.as_ref().map(super::reload::Loading::pid);
+        loading
+            .into_iter()
+            .chain(self.lists.reader())
+            .chain(self.rehearsal_pid())
     }
 
     /// Whatever is left of dead leaders' trees has had its time.
@@ -255,8 +260,7 @@ impl Daemon {
             .values()
             .map(|child| child.pid)
             .chain(self.remains.iter().map(|one| one.pid))
-            .chain(self.loading.as_ref().map(super::reload::Loading::pid))
-            .chain(self.rehearsal_pid())
+            .chain(self.own_readers())
             .collect();
         known.sort_unstable();
         children

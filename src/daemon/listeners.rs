@@ -27,6 +27,8 @@ impl Daemon {
             held: None,
             lost: None,
             attempts: 0,
+            problem: None,
+            retry_at: None,
         });
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);
@@ -50,6 +52,10 @@ impl Daemon {
         listener.state = ListenerState::Polling;
         listener.attempts = 0;
         listener.lost = None;
+        listener.problem = None;
+        if let Some(at) = listener.retry_at.take() {
+            self.timers.cancel(at, Timer::Bind(key));
+        }
         if let Some(live) = self.services.get(listener.service) {
             let event = Event::Listen {
                 service: &live.service.name,
@@ -77,6 +83,8 @@ impl Daemon {
             held: None,
             lost: None,
             attempts: 0,
+            problem: None,
+            retry_at: None,
         });
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);
@@ -90,6 +98,10 @@ impl Daemon {
         };
         let pause = Duration::from_secs(1 << listener.attempts.min(5)).min(LONGEST);
         listener.attempts += 1;
+        listener.problem = Some(error.brief());
+        if let Some(at) = listener.retry_at.replace(now + pause) {
+            self.timers.cancel(at, Timer::Bind(key));
+        }
         self.timers.set(now + pause, Timer::Bind(key));
         // The first failure is told, and every longest pause again; not each attempt between.
         if (listener.attempts == 1 || pause == LONGEST)
@@ -103,6 +115,7 @@ impl Daemon {
             };
             Self::tell(&mut self.log, Some(live), &event);
         }
+        self.expect_changes();
     }
 
     /// Tries again to bind an address.
@@ -173,6 +186,9 @@ impl Daemon {
     /// Takes a listener out of the books without closing its socket.
     pub(super) fn forget_listener(&mut self, key: ListenerKey) -> Option<Listener> {
         let listener = self.listeners.remove(key)?;
+        if let Some(at) = listener.retry_at {
+            self.timers.cancel(at, Timer::Bind(key));
+        }
         if let Some(live) = self.services.get_mut(listener.service) {
             live.listeners.retain(|other| *other != key);
         }

@@ -41,6 +41,13 @@ struct Reading {
 /// What the child hands back for each file.
 type Record = Vec<(PathBuf, Result<List, Vec<String>>)>;
 
+impl ListFiles {
+    /// The pid of the child that reads.
+    pub(super) fn reader(&self) -> Option<i32> {
+        self.reading.as_ref().map(|reading| reading.child.pid())
+    }
+}
+
 impl Daemon {
     /// The lists of a new table. Each is read once more at the first look: between the load and now it may have changed.
     pub(super) fn set_lists(&mut self, lists: Lists, now: Instant) {

@@ -8,14 +8,18 @@
 
 mod accept;
 mod cached;
+mod change;
 mod children;
 mod control;
+mod control_socket;
 mod each;
 mod ending;
 mod equipment;
 mod headers;
 mod id;
+mod late;
 mod leaves;
+mod limits;
 mod line;
 mod lines;
 mod lingering;
@@ -26,6 +30,7 @@ mod manager;
 mod message;
 mod output;
 mod queue;
+mod recent;
 mod refusal;
 mod reload;
 mod signals;
@@ -43,7 +48,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slotmap::SlotMap;
 
@@ -104,6 +109,7 @@ pub struct Daemon {
     house: House,
     load: LoadAverage,
     lists: lists::ListFiles,
+    late: late::Late,
     refused: refusal::Refused,
     headers: headers::Headers,
     answers: SlotMap<AnswerKey, cached::Answer>,
@@ -225,6 +231,7 @@ impl Daemon {
                 Some(Token::Reply(key)) => self.on_reply(key, now),
                 Some(Token::Answer(key)) => self.on_answer(key, now),
                 Some(Token::Lists) => self.on_lists_read(),
+                Some(Token::Network) => self.on_network(now),
                 Some(Token::Control) => self.on_control(now),
                 Some(Token::ControlClient(key)) => self.on_control_client(key, now),
                 None => {}
@@ -257,6 +264,7 @@ impl Daemon {
             Timer::Each(key) => self.on_each_rested(key),
             Timer::EachOver(key) => self.end_each(key, now),
             Timer::Leaves => self.on_leaves(now),
+            Timer::Network => self.on_network_settled(now),
             Timer::Manager => self.on_manager_due(now),
             Timer::ManagerRetry => self.on_manager_retry(now),
         }
@@ -306,17 +314,22 @@ impl Daemon {
 
     /// Writes an event to the sink of `service`, or to the daemon's.
     fn tell(log: &mut Log, live: Option<&LiveService>, event: &Event<'_>) {
+        if let Some(live) = live {
+            live.recent.borrow_mut().add(event, SystemTime::now());
+        }
         log.write(event, live.and_then(|live| live.service.log_to.as_ref()));
     }
 
     fn note(&mut self, level: LogLevel, service: Option<&str>, text: &str) {
-        self.log.write(
-            &Event::Note {
-                level,
-                service,
-                text,
-            },
-            None,
-        );
+        let event = Event::Note {
+            level,
+            service,
+            text,
+        };
+        let live = service.and_then(|name| self.services.get(*self.names.get(name)?));
+        if let Some(live) = live {
+            live.recent.borrow_mut().add(&event, SystemTime::now());
+        }
+        self.log.write(&event, None);
     }
 }

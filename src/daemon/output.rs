@@ -4,11 +4,13 @@
 //! Invariant: a flood costs its writer its lines and time, and nobody else anything: a pipe that gave a whole turn's
 //! worth rests for a moment.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::lines::{Lines, May, Pace};
+use super::recent::Recent;
 use super::state::{Child, LiveService};
 use super::token::{ServiceKey, Token};
 use super::{Daemon, Timer};
@@ -102,7 +104,7 @@ pub(super) fn drain(reader: &mut pipe::Reader, mut take: impl FnMut(&[u8])) -> D
 /// Tells a line of a program if the service's pace allows; else the time at which the count of the others is due, once.
 pub(super) fn tell_line(
     log: &mut Log,
-    service: &Service,
+    (service, recent): (&Service, &RefCell<Recent>),
     pace: &mut Pace,
     id: Option<&str>,
     line: &[u8],
@@ -111,7 +113,9 @@ pub(super) fn tell_line(
     match pace.line(now) {
         May::Tell => {
             let tag = &service.log_tag;
-            log.write(&Event::Output { tag, id, line }, service.log_to.as_ref());
+            let event = Event::Output { tag, id, line };
+            recent.borrow_mut().add(&event, SystemTime::now());
+            log.write(&event, service.log_to.as_ref());
             None
         }
         May::Drop => None,
@@ -153,6 +157,7 @@ impl Daemon {
             output: Some(output),
             service,
             pace,
+            recent,
             ..
         }) = self.services.get_mut(key)
         else {
@@ -167,7 +172,7 @@ impl Daemon {
         let (log, timers) = (&mut self.log, &mut self.timers);
         let drained = drain(reader, |bytes| {
             lines.take(bytes, |line| {
-                if let Some(at) = tell_line(log, service, pace, None, line, now) {
+                if let Some(at) = tell_line(log, (service, recent), pace, None, line, now) {
                     timers.set(at, Timer::Output(key));
                 }
             });
@@ -218,13 +223,14 @@ impl Daemon {
             output: Some(output),
             service,
             pace,
+            recent,
             ..
         }) = self.services.get_mut(child.service)
         {
             let lines = &mut output.lines;
             let (log, timers) = (&mut self.log, &mut self.timers);
             lines.finish(|line| {
-                if let Some(at) = tell_line(log, service, pace, None, line, now) {
+                if let Some(at) = tell_line(log, (service, recent), pace, None, line, now) {
                     timers.set(at, Timer::Output(child.service));
                 }
             });

@@ -17,6 +17,7 @@ use slotmap::SlotMap;
 use super::control::{Control, ControlSocket};
 use super::headers::Headers;
 use super::id::ConnectionIds;
+use super::late::Late;
 use super::leaves::Leaves;
 use super::lists::ListFiles;
 use super::loading::{LoadChild, Source};
@@ -209,6 +210,7 @@ impl Start {
             house: House::new(now),
             load: LoadAverage::default(),
             lists: ListFiles::default(),
+            late: Late::default(),
             refused: Refused::new(self.open_files),
             headers: Headers::default(),
             answers: SlotMap::with_key(),

@@ -1,5 +1,6 @@
 //! What the daemon keeps of each service, listener and child while they live.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use super::line::OwnLine;
 use super::lines::Pace;
 use super::output::Output;
 use super::queue::Queueing;
+use super::recent::Recent;
 use super::token::{ChildKey, EachKey, ListenerKey, ServiceKey};
 use super::workers::Worker;
 use crate::admission::{Gate, RefusalLog, Tally, Ticket};
@@ -48,6 +50,8 @@ pub(super) struct LiveService {
     /// Of the lines of all its programs.
     pub pace: Pace,
     pub counters: Counters,
+    /// What the log got of it last. In a cell, as whoever tells an event only looks at the service.
+    pub recent: RefCell<Recent>,
     pub refusal_log: RefusalLog,
     /// Clients wait in the kernel's queue.
     pub queueing: Option<Queueing>,
@@ -115,6 +119,10 @@ pub(super) struct Listener {
     pub lost: Option<Address>,
     /// Attempts to open it that failed in a row.
     pub attempts: u32,
+    /// Why the last one did.
+    pub problem: Option<String>,
+    /// When the next one is.
+    pub retry_at: Option<Instant>,
 }
 
 /// Whether epoll watches a listener.

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::Daemon;
 use super::state::{Child, ListenerState, LiveService};
 use super::token::ServiceKey;
+use super::{Daemon, limits};
 use crate::admission::SourceUse;
+use crate::control::metrics;
 use crate::control::status::{
-    Connection, Daemon as DaemonStatus, Service as ServiceStatus, Source as SourceStatus, State,
-    Status,
+    Connection, Daemon as DaemonStatus, Line, Service as ServiceStatus, Source as SourceStatus,
+    State, Status,
 };
 use crate::handover::state::Fingerprint;
-use crate::service::{Peer, Service};
+use crate::service::{Builtin, BuiltinKind, Peer, Run, Service};
 use crate::sys::proc;
 
 /// Sources that `status NAME` names.
@@ -97,12 +98,23 @@ impl Daemon {
         })
     }
 
+    /// What a child of `service` serves, if that is the state of now.
+    pub(super) fn metrics_for(&self, service: ServiceKey, now: Instant) -> Option<Builtin> {
+        let live = self.services.get(service)?;
+        match &live.service.run {
+            Run::Builtin(builtin) if matches!(builtin.kind, BuiltinKind::Metrics { .. }) => {
+                let text = metrics::render(&self.status(None, now)?);
+                let kind = BuiltinKind::Metrics { text };
+                Some(Builtin {
+                    kind,
+                    ..builtin.clone()
+                })
+            }
+            Run::Builtin(_) | Run::Program(_) | Run::Redirect(_) => None,
+        }
+    }
+
     fn daemon_status(&self, now: Instant) -> DaemonStatus {
-        let loaded_at = self
-            .files
-            .loaded_at
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -114,7 +126,7 @@ impl Daemon {
                 .iter()
                 .map(|(path, _)| path.display().to_string())
                 .collect(),
-            loaded_at: i64::try_from(loaded_at.as_secs()).unwrap_or(i64::MAX),
+            loaded_at: seconds(self.files.loaded_at),
             changed_files: self.files.changed(),
             connections: self.house.live(),
             max_connections: self.house.max().map(Into::into),
@@ -161,6 +173,9 @@ impl Daemon {
         if let Some(live) = self.services.get(key) {
             let top = live.gate.top_sources(&self.house, now, TOP_SOURCES);
             status.sources = top.iter().map(source_status).collect();
+            status.limits = limits::words(&live.service);
+            let recent = live.recent.borrow();
+            status.lines = recent.lines().map(line_status).collect();
         }
         status.connections = self
             .children
@@ -175,11 +190,11 @@ impl Daemon {
         let left = live
             .paused_until
             .map(|until| until.saturating_duration_since(now));
-        let unbound = live
+        let mut listeners = live
             .listeners
             .iter()
-            .filter_map(|key| self.listeners.get(*key))
-            .find(|listener| listener.state == ListenerState::Closed);
+            .filter_map(|key| self.listeners.get(*key));
+        let unbound = listeners.find(|listener| listener.state == ListenerState::Closed);
         if live.removed {
             (State::Removed, String::new(), None)
         } else if live.draining {
@@ -189,10 +204,12 @@ impl Daemon {
         } else if let Some(failure) = &live.failure {
             (State::Failing, failure.clone(), left)
         } else if let Some(listener) = unbound {
+            let problem = listener.problem.as_deref().unwrap_or("closed");
+            let again = listener.retry_at;
             (
                 State::Failing,
-                format!("{} cannot be bound", listener.asked),
-                None,
+                format!("{}: {problem}", listener.asked),
+                again.map(|at| at.saturating_duration_since(now)),
             )
         } else if left.is_some_and(|left| !left.is_zero()) {
             (State::Paused, "rate".to_owned(), left)
@@ -221,6 +238,7 @@ fn blank(service: &Service) -> ServiceStatus {
         refused: Vec::new(),
         failed: 0,
         last: None,
+        limits: Vec::new(),
         sources: Vec::new(),
         connections: Vec::new(),
         lines: Vec::new(),
@@ -268,8 +286,22 @@ fn source_status(one: &SourceUse) -> SourceStatus {
     SourceStatus {
         source: one.source.to_string(),
         live: one.live,
+        refused: one.refused,
         banned: one.banned_for.map(|left| left.as_secs() + 1),
     }
+}
+
+fn line_status((at, text): &(SystemTime, String)) -> Line {
+    Line {
+        at: seconds(*at),
+        text: text.clone(),
+    }
+}
+
+/// Seconds since 1970.
+fn seconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn connection_status(child: &Child, now: Instant) -> Connection {

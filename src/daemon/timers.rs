@@ -60,6 +60,8 @@ pub(super) enum Timer {
     EachOver(EachKey),
     /// Control groups that could not be removed are tried again.
     Leaves,
+    /// An interface or an address has come or gone a moment ago.
+    Network,
     /// The service manager wants a sign of life.
     Manager,
     /// A service manager that was busy is asked again.

@@ -60,6 +60,8 @@ pub(super) enum Token {
     Reply(ChildKey),
     /// There is room for more of a cached reply.
     Answer(AnswerKey),
+    /// An interface or an address has come or gone.
+    Network,
     /// A control client sent something, or takes more.
     ControlClient(ControlKey),
 }
@@ -89,6 +91,7 @@ impl Token {
             Self::Header(key) => (15, key.data().as_ffi()),
             Self::Reply(key) => (16, key.data().as_ffi()),
             Self::Answer(key) => (17, key.data().as_ffi()),
+            Self::Network => (18, 0),
         };
         data & !KIND_MASK | kind << KIND_SHIFT
     }
@@ -114,6 +117,7 @@ impl Token {
             15 => Some(Self::Header(key.into())),
             16 => Some(Self::Reply(key.into())),
             17 => Some(Self::Answer(key.into())),
+            18 => Some(Self::Network),
             _ => None,
         }
     }
@@ -156,6 +160,7 @@ mod tests {
                 Token::Header(headers.insert(())),
                 Token::Reply(children.insert(())),
                 Token::Answer(answers.insert(())),
+                Token::Network,
             ] {
                 assert_eq!(Token::from_bits(token.bits()), Some(token));
             }

@@ -126,11 +126,11 @@ impl Daemon {
                 live.held_off = true;
                 live.draining = true;
                 let count = self.end_service(key, Reason::Drained, Kill::Term);
-                format!("{name} accepts no more, {count} connections are told to end")
+                format!("{name} accepts no more, {} told to end", connections(count))
             }
             _ => {
                 let count = self.end_service(key, Reason::Killed, Kill::Term);
-                format!("{count} connections of {name} are told to end")
+                format!("of {name}, {} told to end", connections(count))
             }
         };
         let text = format!("by a control client: {told}");
@@ -154,7 +154,7 @@ impl Daemon {
     }
 
     /// Tells every child of a service to end; returns how many.
-    fn end_service(&mut self, service: ServiceKey, reason: Reason, kill: Kill) -> usize {
+    pub(super) fn end_service(&mut self, service: ServiceKey, reason: Reason, kill: Kill) -> usize {
         let now = Instant::now();
         let keys: Vec<_> = self
             .children
@@ -166,6 +166,14 @@ impl Daemon {
             self.end(*key, reason, kill, now);
         }
         keys.len()
+    }
+}
+
+/// `1 connection is`, `2 connections are`.
+fn connections(count: usize) -> String {
+    match count {
+        1 => "1 connection is".to_owned(),
+        _ => format!("{count} connections are"),
     }
 }
 

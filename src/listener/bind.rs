@@ -36,6 +36,14 @@ impl BindError {
         }
     }
 
+    /// What went wrong, without the way out: `bind: Address already in use`.
+    pub fn brief(&self) -> String {
+        match self.errno {
+            Some(errno) => format!("{}: {}", self.what, Errno::from_raw(errno).desc()),
+            None => self.what.clone(),
+        }
+    }
+
     pub(super) fn found(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -48,10 +56,7 @@ impl BindError {
 /// `bind: Address already in use (another program listens there: …)`.
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(errno) = self.errno {
-            write!(f, ": {}", Errno::from_raw(errno).desc())?;
-        }
+        f.write_str(&self.brief())?;
         if let Some(help) = &self.help {
             write!(f, " ({help})")?;
         }

@@ -100,6 +100,13 @@ impl Socket {
         socket::stop_listening(self.fd.as_fd());
     }
 
+    /// Gives the file of a unix socket to another group.
+    pub fn give_to_group(&self, gid: u32) -> io::Result<()> {
+        self.path
+            .as_ref()
+            .map_or(Ok(()), |path| path.give_to_group(gid))
+    }
+
     /// Forgets the path: the socket lives on in somebody else's hands and its file must stay.
     pub fn keep_path(&mut self) {
         self.path = None;

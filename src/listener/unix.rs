@@ -67,6 +67,13 @@ impl OwnPath {
         })
     }
 
+    /// Gives the file to another group.
+    pub(super) fn give_to_group(&self, gid: u32) -> io::Result<()> {
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        let group = Some(Gid::from_raw(gid));
+        Ok(fchownat(AT_FDCWD, &self.path, None, group, flags)?)
+    }
+
     /// Device and inode of the file.
     pub(super) fn inode(&self) -> (u64, u64) {
         self.inode

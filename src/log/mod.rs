@@ -238,7 +238,6 @@ mod tests {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             syslog_facility: 3,
-            metrics: None,
             max_connections: None,
             shutdown_timeout: Duration::from_secs(30),
         }

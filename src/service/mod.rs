@@ -34,13 +34,17 @@ pub use template::{Piece, Specifier, Template};
 pub struct Table {
     /// The `[daemon]` section.
     pub settings: Settings,
-    /// All services in the order of their definition, disabled ones included.
+    /// All services in the order of their definition, disabled ones included. Behind them what serves `[daemon] metrics`,
+    /// if there is any; its name is [`METRICS`].
     pub services: Vec<Rc<Service>>,
     /// The files that were read, main file first. Empty for the embedded table.
     pub files: Vec<PathBuf>,
     /// The lists that `@/path/list` entries name, each once.
     pub lists: Vec<List>,
 }
+
+/// The name of what serves `[daemon] metrics`: no service can have it.
+pub const METRICS: &str = "*metrics";
 
 /// The contents of a `@/path/list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +193,11 @@ pub enum BuiltinKind {
     },
     /// Keeps a client busy with a slow, endless banner.
     Tarpit,
+    /// `[daemon] metrics`: answers 200 to an HTTP request. No service can ask for it.
+    Metrics {
+        /// OpenMetrics, made for each connection.
+        text: String,
+    },
 }
 
 /// The three textbook ways to serve many clients.
@@ -213,6 +222,8 @@ pub struct Deadlines {
     pub first_byte: Option<Duration>,
     /// The client has vanished.
     pub on_disconnect: OnDisconnect,
+    /// A reload has removed the service.
+    pub on_remove: OnRemove,
     /// Lingering close after the program's end.
     pub linger: Option<Duration>,
     /// Bytes of input discarded meanwhile, besides those that were unread at the end.
@@ -228,6 +239,17 @@ pub enum OnDisconnect {
     Ignore,
     /// TERM, later KILL.
     Term,
+    /// KILL.
+    Kill,
+}
+
+/// `on_remove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnRemove {
+    /// Live connections go on.
+    Keep,
+    /// TERM, later KILL.
+    Drain,
     /// KILL.
     Kill,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, UnixName};
+use super::UnixName;
 
 /// `[daemon]`: what concerns the daemon as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +26,6 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Syslog facility by its RFC 5424 number (daemon = 3).
     pub syslog_facility: u8,
-    /// Address of the OpenMetrics listener.
-    pub metrics: Option<Address>,
     /// Connections of all services together; `None`: what descriptors allow.
     pub max_connections: Option<NonZeroU32>,
     /// How long a drain on TERM may take.

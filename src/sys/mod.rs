@@ -13,6 +13,7 @@ pub mod image;
 pub mod manager;
 pub mod memfd;
 pub mod memory;
+pub mod netlink;
 pub mod output;
 pub mod pass;
 pub mod pipe;

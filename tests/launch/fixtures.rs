@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oxinetd::service::{
-    Address, Admission, Cgroup, Deadlines, Identity, Keepalive, LogSelection, OnDisconnect, Origin,
-    OverLimit, Peer, PerSource, Piece, Preset, Process, Program, Protocol, RefuseWith, Run,
-    Sandbox, Service, SocketOptions, Specifier, Stderr, Stdio, Template,
+    Address, Admission, Cgroup, Deadlines, Identity, Keepalive, LogSelection, OnDisconnect,
+    OnRemove, Origin, OverLimit, Peer, PerSource, Piece, Preset, Process, Program, Protocol,
+    RefuseWith, Run, Sandbox, Service, SocketOptions, Specifier, Stderr, Stdio, Template,
 };
 
 pub(crate) fn inet(address: &str) -> Peer {
@@ -136,6 +136,7 @@ pub(crate) fn service(command: &[&str]) -> Service {
             first_byte: None,
             on_disconnect: OnDisconnect::Ignore,
             linger: None,
+            on_remove: OnRemove::Keep,
             linger_max: 0,
             stop: Duration::from_secs(5),
         },

@@ -187,20 +187,26 @@ fn block(service: &Service) -> String {
     for (reason, count) in service.refused.iter().filter(|(_, count)| *count > 0) {
         line("refused", &format!("{count} by {reason}"));
     }
+    for limit in &service.limits {
+        line("limit", limit);
+    }
     for source in &service.sources {
         let ban = source
             .banned
             .map_or_else(String::new, |left| format!(", banned for {}", span(left)));
         line(
             "source",
-            &format!("{} has {} connections{ban}", source.source, source.live),
+            &format!(
+                "{} has {} connections, {} refused{ban}",
+                source.source, source.live, source.refused
+            ),
         );
     }
     for connection in &service.connections {
         line("connection", &connection_line(connection));
     }
     for log in &service.lines {
-        line("log", log);
+        line("log", &format!("{} {}", clock(log.at), log.text));
     }
     text
 }
@@ -283,6 +289,7 @@ mod tests {
             refused: vec![("connections".to_owned(), 14)],
             failed: 0,
             last: Some(("192.0.2.7".to_owned(), 4)),
+            limits: Vec::new(),
             sources: Vec::new(),
             connections: Vec::new(),
             lines: Vec::new(),

@@ -26,11 +26,10 @@ pub(super) fn watch(command: &Command) -> u8 {
             table::render(&status, command.name.is_some()),
             history.render()
         );
-        print(&screen);
-        std::thread::sleep(Duration::from_secs(1));
-        if nobody_reads() {
+        if !print(&screen) {
             return exit::OK;
         }
+        std::thread::sleep(Duration::from_secs(1));
     }
 }
 
@@ -57,7 +56,7 @@ impl History {
             if first {
                 continue;
             }
-            let rate = service.served.saturating_sub(before) * 1000 / millis;
+            let rate = (service.served.saturating_sub(before) * 1000 + millis / 2) / millis;
             let index = self
                 .rates
                 .iter()
@@ -111,12 +110,6 @@ fn graph(values: &VecDeque<u64>) -> String {
                 .unwrap_or(' ')
         })
         .collect()
-}
-
-/// True when standard output is a pipe whose reader has gone.
-fn nobody_reads() -> bool {
-    use std::io::Write as _;
-    std::io::stdout().flush().is_err()
 }
 
 #[cfg(test)]

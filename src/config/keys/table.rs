@@ -128,6 +128,7 @@ keys! {
     now IdleTimeout "idle_timeout" Both Duration, "\"off\"", "no bytes either way", "-", "--exit-idle-time (proxyd)";
     now FirstByteTimeout "first_byte_timeout" Both Duration, "\"off\"", "silent clients", "-", "DeferAcceptSec= (nearly)";
     now OnDisconnect "on_disconnect" Both Choice(&["ignore", "term", "kill"]), "\"ignore\"", "what happens when the client has vanished; a FIN alone is a half-close", "-", "-";
+    now OnRemove "on_remove" Both Choice(&["keep", "drain", "kill"]), "\"keep\"", "what becomes of live connections when a reload removes the service", "-", "-";
     now Linger "linger" Both merged(Some(Key::LingerTime)), "\"2s\" for nowait TCP programs", "unread input is drained after the program ended, so that its reply arrives; \"off\": the textbook close", "-", "-";
     now LingerTime "linger.time" Both Duration, "\"2s\"", "how long", "-", "-";
     now LingerMax "linger.max" Both BYTES, "\"64K\"", "bytes drained, besides those that were unread at the program's end", "-", "-";

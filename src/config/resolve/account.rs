@@ -77,6 +77,33 @@ pub(super) fn identity(reader: &Reader<'_, '_>, service: Place) -> Who {
     })
 }
 
+/// The account of what the daemon itself serves: `oxinetd`, which no other software has, else `nobody`.
+pub(super) fn of_daemon(reader: &Reader<'_, '_>) -> Who {
+    let host = reader.context.host;
+    if !host.is_root() {
+        return Who::Daemon;
+    }
+    let known = |name| host.world.user(name).ok().flatten();
+    match known("oxinetd").or_else(|| known("nobody")) {
+        Some(account) => Who::Account(Identity {
+            groups: vec![account.gid],
+            name: account.name,
+            uid: account.uid,
+            gid: account.gid,
+            home: account.home,
+            shell: account.shell,
+        }),
+        None => Who::Account(Identity {
+            name: "nobody".to_owned(),
+            uid: 65534,
+            gid: 65534,
+            groups: Vec::new(),
+            home: "/".to_owned(),
+            shell: "/usr/sbin/nologin".to_owned(),
+        }),
+    }
+}
+
 /// Without root nobody else can be served; what the system's defaults say is passed over with a note.
 fn unprivileged(reader: &Reader<'_, '_>) {
     let host = reader.context.host;

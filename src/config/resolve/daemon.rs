@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::account;
 use super::reader::{Reader, absolute, unknown_word};
-use super::{account, listen};
 use crate::config::diagnostic::shown;
 use crate::config::keys::Key;
 use crate::config::values::{Parsed, Problem, address};
-use crate::service::{Address, LogFormat, LogLevel, LogTarget, Settings, UnixName};
+use crate::service::{LogFormat, LogLevel, LogTarget, Settings, UnixName};
 
 /// Reads the keys.
 pub(super) fn settings(reader: &Reader<'_, '_>) -> Settings {
@@ -32,7 +32,6 @@ pub(super) fn settings(reader: &Reader<'_, '_>) -> Settings {
             .choice(Key::LogFormat, [LogFormat::Text, LogFormat::Json])
             .unwrap_or(LogFormat::Text),
         syslog_facility: facility(reader),
-        metrics: metrics(reader),
         max_connections: reader.count(Key::DaemonMaxConnections).flatten(),
         shutdown_timeout: reader
             .limited_duration(Key::ShutdownTimeout)
@@ -43,9 +42,6 @@ pub(super) fn settings(reader: &Reader<'_, '_>) -> Settings {
 /// What has no field in [`Settings`]: the files of `inetd_conf` are read before.
 fn later(reader: &Reader<'_, '_>) {
     let off = |entry: &crate::config::raw::Entry<'_>| entry.value.get_ref().as_str() == Some("off");
-    if let Some(entry) = reader.entry(Key::Metrics).filter(|entry| !off(entry)) {
-        reader.report(crate::config::not_yet::problem(entry.key, "`metrics`"));
-    }
     if reader
         .entry(Key::InetdConf)
         .is_some_and(|entry| !off(&entry))
@@ -91,16 +87,6 @@ fn facility(reader: &Reader<'_, '_>) -> u8 {
     reader
         .choice(Key::SyslogFacility, NUMBERS)
         .unwrap_or(DAEMON)
-}
-
-fn metrics(reader: &Reader<'_, '_>) -> Option<Address> {
-    let item = reader.text_or_number(Key::Metrics)?;
-    if item.text == "off" {
-        return None;
-    }
-    let written = reader.parsed(Key::Metrics, &item, address::parse)?;
-    let addresses = listen::lookup(reader, Key::Metrics, &item, &written, None);
-    addresses.into_iter().next()
 }
 
 /// `log_to` of the daemon or of a service.

@@ -9,6 +9,7 @@ mod collisions;
 mod daemon;
 mod effect;
 mod listen;
+mod metrics;
 mod process;
 mod program;
 mod reader;
@@ -33,8 +34,8 @@ use super::source::{FileId, Place, SourceFile};
 use super::values::{Problem, template};
 use super::world::Host;
 use crate::service::{
-    Address, Deadlines, List, LogSelection, OnDisconnect, Origin, Piece, Redirect, Run, Service,
-    Settings, Stderr, Transcript,
+    Address, Deadlines, List, LogSelection, OnDisconnect, OnRemove, Origin, Piece, Redirect, Run,
+    Service, Settings, Stderr, Transcript,
 };
 use account::Accounts;
 use reader::{Reader, unknown_word};
@@ -139,12 +140,13 @@ pub(super) fn resolve(
 ) -> (Settings, Vec<Rc<Service>>) {
     let empty = Section::empty();
     let daemon = files.first().map_or(&empty, |main| &main.daemon);
-    let settings = daemon::settings(&Reader {
+    let daemon = Reader {
         context,
         section: daemon,
         owner: "[daemon]",
-    });
-    context.keep(None, daemon);
+    };
+    context.keep(None, daemon.section);
+    let settings = daemon::settings(&daemon);
     let mut defaults = Section::empty();
     let mut services = Vec::new();
     let mut names: HashMap<&str, Place> = HashMap::new();
@@ -172,6 +174,7 @@ pub(super) fn resolve(
     if let Some(surroundings) = context.host.surroundings {
         survey::table(context, &settings, &services, surroundings);
     }
+    services.extend(metrics::service(&daemon).map(Rc::new));
     (settings, services)
 }
 
@@ -299,6 +302,12 @@ fn deadlines(reader: &Reader<'_, '_>, lingers: bool) -> Deadlines {
                 [OnDisconnect::Ignore, OnDisconnect::Term, OnDisconnect::Kill],
             )
             .unwrap_or(OnDisconnect::Ignore),
+        on_remove: reader
+            .choice(
+                Key::OnRemove,
+                [OnRemove::Keep, OnRemove::Drain, OnRemove::Kill],
+            )
+            .unwrap_or(OnRemove::Keep),
         linger: reader
             .duration(Key::LingerTime)
             .unwrap_or(Some(LINGER))

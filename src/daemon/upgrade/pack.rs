@@ -173,6 +173,7 @@ impl Daemon {
                 .map(|(peer, at)| (peer.clone(), packer.at(*at))),
             refusal_log: live.refusal_log.pack(packer),
             queueing: live.queueing.as_ref().map(|one| one.pack(packer)),
+            recent: live.recent.borrow().lines().cloned().collect(),
         })
     }
 }

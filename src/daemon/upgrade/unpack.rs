@@ -3,6 +3,7 @@
 //! Invariant: whatever is taken has its place before the next thing that can fail, because an image that goes back needs all
 //! of it open.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use super::super::leaves::Leaves;
 use super::super::line::OwnLine;
 use super::super::lines::Pace;
 use super::super::output::Output;
+use super::super::recent::Recent;
 use super::super::state::{
     BackOff, Child, Counters, Held, Launch, Listener, ListenerState, LiveService, Task,
 };
@@ -140,6 +142,7 @@ impl Daemon {
             },
             refusal_log: RefusalLog::unpack(&record.refusal_log, unpacker),
             queueing: None,
+            recent: RefCell::new(Recent::unpack(record.recent)),
             removed,
         });
         if !removed {
@@ -194,6 +197,8 @@ impl Daemon {
             held: None,
             lost: record.lost,
             attempts: record.attempts,
+            problem: None,
+            retry_at: record.socket.is_none().then_some(now),
         });
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);

@@ -20,6 +20,9 @@ pub struct Control {
 pub struct ControlClient {
     /// The connection.
     pub fd: Descriptor,
+    /// Who it is; who is not known crowds with others like it.
+    #[serde(default)]
+    pub uid: u32,
     /// May it change things?
     pub may_change: bool,
     /// May it ask for status?

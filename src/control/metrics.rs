@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::control::status::{Service, State, Status};
+use super::status::{Service, State, Status};
 
 /// A value of a service.
 type Value = fn(&Service) -> u64;
 
 /// The exposition, `# EOF` included.
-pub(super) fn render(status: &Status) -> String {
+pub fn render(status: &Status) -> String {
     let mut text = String::new();
     let daemon = &status.daemon;
     let alone: [(&str, &str, &str, u64); 4] = [
