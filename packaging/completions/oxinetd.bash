@@ -622,6 +622,10 @@ _oxinetd() {
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
+                --transparent)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --reuse-port)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0

@@ -229,6 +229,8 @@ false\t''"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l bind-device -d 'only through this interface' -r
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l freebind -d 'bind before the address exists' -r -f -a "true\t''
 false\t''"
+complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l transparent -d 'bind to addresses of others' -r -f -a "true\t''
+false\t''"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l reuse-port -d 'several sockets may bind the same address' -r -f -a "true\t''
 false\t''"
 complete -c oxinetd -n "__fish_oxinetd_using_subcommand serve" -l keepalive -d 'probe silent clients, first after this time' -r

@@ -456,6 +456,11 @@ impl Gate {
         Ok(())
     }
 
+    /// Counts the start of a program that is lent a socket of the service.
+    pub fn start(&mut self, house: &House, now: Instant) {
+        self.rate.take(house.nanos(now));
+    }
+
     fn ask(&self, case: &Case<'_>) -> Option<Refusal> {
         RULES
             .iter()

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::service::{Admission, List, Source, Table};
 
 /// All lists of a table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lists(HashMap<PathBuf, Rc<[Source]>>);
 
 impl Lists {

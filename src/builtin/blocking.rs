@@ -24,7 +24,15 @@ fn run(machine: &mut dyn Stream, fd: RawFd) -> io::Result<()> {
     let mut small = [0; SMALL];
     let mut large = Vec::new();
     let mut ended = false;
+    let has_records = stream::has_records(fd);
     loop {
+        if has_records && machine.next() == Next::Read {
+            // A record that does not fit would lose its rest.
+            let length = stream::next_record(fd)?;
+            if length > small.len().max(large.len()) {
+                large.resize(length, 0);
+            }
+        }
         let buffer = if large.is_empty() {
             small.as_mut_slice()
         } else {

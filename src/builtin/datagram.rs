@@ -6,18 +6,25 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Datagram, IO_ERROR, Maker, UNUSABLE, guard};
-use crate::service::Builtin;
+use crate::service::{Builtin, Peer};
 use crate::sys::{poll, udp};
 
-/// Serves the datagram socket `fd`, blocking or not, until the process is ended. `own_ports` are the ports of all datagram
-/// built-ins of the daemon: what comes from there is another echo, not a client.
+/// Serves the datagram socket `fd`, blocking or not, until nothing has come for `idle`: then 0. `own_ports` are the ports
+/// of all datagram built-ins of the daemon: what comes from there is another echo, not a client. `admits` is asked about
+/// each sender that would be answered.
 ///
-/// Returns only in trouble: 74 (EX_IOERR) when the socket is of no use, 66 (EX_NOINPUT) when the built-in's file is, 70
-/// (EX_SOFTWARE) for a built-in that serves streams only.
-pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
+/// 74 (EX_IOERR) when the socket is of no use, 66 (EX_NOINPUT) when the built-in's file is, 70 (EX_SOFTWARE) for a built-in
+/// that serves streams only.
+pub fn serve_datagrams(
+    builtin: &Builtin,
+    fd: RawFd,
+    own_ports: &[u16],
+    idle: Duration,
+    admits: impl FnMut(&Peer) -> bool,
+) -> u8 {
     let machine = match Maker::open(&builtin.kind) {
         Ok(maker) => maker.datagram(),
         Err(status) => return status,
@@ -31,6 +38,7 @@ pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
     let mut own: Vec<u16> = own_ports.to_vec();
     own.extend(port);
     let mut worker = Worker {
+        admits,
         machine,
         fd,
         own,
@@ -40,7 +48,10 @@ pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
     loop {
         match worker.turn() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                poll::wait_readable(fd, None);
+                let deadline = Instant::now().checked_add(idle);
+                if !poll::wait_readable(fd, deadline) {
+                    return 0;
+                }
             }
             Err(error) if !udp::is_passing(&error) => return IO_ERROR,
             Ok(()) | Err(_) => {}
@@ -48,7 +59,8 @@ pub fn serve_datagrams(builtin: &Builtin, fd: RawFd, own_ports: &[u16]) -> u8 {
     }
 }
 
-struct Worker {
+struct Worker<F> {
+    admits: F,
     machine: Box<dyn Datagram>,
     fd: RawFd,
     own: Vec<u16>,
@@ -56,7 +68,7 @@ struct Worker {
     buffer: Vec<u8>,
 }
 
-impl Worker {
+impl<F: FnMut(&Peer) -> bool> Worker<F> {
     /// Takes one datagram and answers it, or not.
     fn turn(&mut self) -> io::Result<()> {
         let arrival = udp::receive(self.fd, &mut self.buffer)?;
@@ -66,7 +78,7 @@ impl Worker {
             }
             None => arrival.can_be_answered(),
         };
-        if !is_welcome {
+        if !is_welcome || !arrival.peer().is_none_or(|peer| (self.admits)(&peer)) {
             return Ok(());
         }
         let limit = if self.allow_reflection {
@@ -98,7 +110,6 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixDatagram;
     use std::thread;
-    use std::time::Duration;
 
     fn builtin(kind: BuiltinKind, allow_reflection: bool) -> Builtin {
         Builtin {
@@ -118,7 +129,13 @@ mod tests {
         let socket = UdpSocket::bind(bind).unwrap();
         let address = socket.local_addr().unwrap();
         thread::spawn(move || {
-            serve_datagrams(&builtin(kind, allow_reflection), socket.as_raw_fd(), own)
+            serve_datagrams(
+                &builtin(kind, allow_reflection),
+                socket.as_raw_fd(),
+                own,
+                Duration::from_secs(600),
+                |_| true,
+            )
         });
         address
     }
@@ -207,12 +224,39 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_ends_when_nothing_comes_and_answers_whom_it_admits() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = socket.local_addr().unwrap();
+        let refused = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = refused.local_addr().unwrap().port();
+        let worker = thread::spawn(move || {
+            let echo = builtin(BuiltinKind::Echo, false);
+            let idle = Duration::from_millis(900);
+            let admits = |peer: &Peer| peer.port() != Some(u32::from(port));
+            serve_datagrams(&echo, socket.as_raw_fd(), &[], idle, admits)
+        });
+        refused.connect(server).unwrap();
+        refused
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        assert_eq!(ask(&refused, b"ping"), None);
+        assert!(ask(&client("127.0.0.1:0", server), b"ping").is_some());
+        assert_eq!(worker.join().unwrap(), 0);
+    }
+
+    #[test]
     fn unix_clients_with_a_name_are_answered() {
         let dir = tempfile::tempdir().unwrap();
         let [server, named] = ["server", "client"].map(|name| dir.path().join(name));
         let socket = UnixDatagram::bind(&server).unwrap();
         thread::spawn(move || {
-            serve_datagrams(&builtin(BuiltinKind::Echo, false), socket.as_raw_fd(), &[])
+            serve_datagrams(
+                &builtin(BuiltinKind::Echo, false),
+                socket.as_raw_fd(),
+                &[],
+                Duration::from_secs(600),
+                |_| true,
+            )
         });
         UnixDatagram::unbound()
             .unwrap()
@@ -231,10 +275,13 @@ mod tests {
     fn what_is_no_datagram_socket_fails() {
         let file = tempfile::tempfile().unwrap();
         let echo = builtin(BuiltinKind::Echo, false);
-        assert_eq!(serve_datagrams(&echo, file.as_raw_fd(), &[]), 74);
+        let serve = |builtin: &Builtin, fd| {
+            serve_datagrams(builtin, fd, &[], Duration::from_secs(600), |_| true)
+        };
+        assert_eq!(serve(&echo, file.as_raw_fd()), 74);
         let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(serve_datagrams(&echo, stream.as_raw_fd(), &[]), 74);
+        assert_eq!(serve(&echo, stream.as_raw_fd()), 74);
         let tarpit = builtin(BuiltinKind::Tarpit, false);
-        assert_eq!(serve_datagrams(&tarpit, file.as_raw_fd(), &[]), 70);
+        assert_eq!(serve(&tarpit, file.as_raw_fd()), 70);
     }
 }

@@ -114,6 +114,13 @@ pub struct Entry {
     pub reflects: bool,
 }
 
+impl Entry {
+    /// False: it serves streams only.
+    pub fn serves_datagrams(&self) -> bool {
+        self.datagram.is_some()
+    }
+}
+
 /// The built-in for `kind`.
 pub fn entry(kind: &BuiltinKind) -> &'static Entry {
     let [

@@ -5,7 +5,7 @@
 use super::diagnostic::{Code, Diagnostic};
 use super::keys::Key;
 use super::source::Place;
-use crate::service::{Address, Piece, Preset, Protocol, Service, Stdio, UnixKind};
+use crate::service::{Piece, Preset, Service, Stdio};
 
 /// A feature that is not served yet.
 struct Feature {
@@ -17,41 +17,11 @@ struct Feature {
     used: fn(&Service) -> bool,
 }
 
-/// A kind of address that is not served yet.
-type AddressKind = (&'static str, fn(&Address) -> bool);
-
-const ADDRESSES: &[AddressKind] = &[
-    ("a UDP address", |address| {
-        matches!(
-            address,
-            Address::Inet {
-                protocol: Protocol::Udp,
-                ..
-            }
-        )
-    }),
-    (
-        "a `unix-dgram` or `unix-seqpacket` address",
-        |address| matches!(address, Address::Unix { kind, .. } if *kind != UnixKind::Stream),
-    ),
-    ("a vsock address", |address| {
-        matches!(address, Address::Vsock { .. })
-    }),
-    ("an `fd` address", |address| {
-        matches!(address, Address::Inherited { .. })
-    }),
-];
-
 const FEATURES: &[Feature] = &[
     Feature {
-        key: Key::Wait,
-        name: "`wait`",
-        used: |service| service.wait,
-    },
-    Feature {
         key: Key::Stdio,
-        name: "`stdio` other than \"socket\"",
-        used: |service| service.process.stdio != Stdio::Socket,
+        name: "`stdio = \"pipe\"`",
+        used: |service| service.process.stdio == Stdio::Pipe,
     },
     Feature {
         key: Key::Sandbox,
@@ -83,26 +53,13 @@ const FEATURES: &[Feature] = &[
 
 /// Reports what the service uses and this version does not serve.
 ///
-/// `written` knows the place of a key; without it the name of the service is shown. `places` are those of the addresses.
+/// `written` knows the place of a key; without it the name of the service is shown.
 pub(super) fn check(
     written: &impl Fn(Key) -> Option<Place>,
     service: &Service,
-    places: &[Place],
     name: Place,
     mut report: impl FnMut(Diagnostic),
 ) {
-    for (kind, is_it) in ADDRESSES {
-        let mut found: Vec<Place> = Vec::new();
-        let all = service.listen.iter().zip(places);
-        found.extend(
-            all.filter(|(address, _)| is_it(address))
-                .map(|(_, place)| *place),
-        );
-        found.dedup();
-        for place in found {
-            report(problem(place, kind));
-        }
-    }
     for feature in FEATURES.iter().filter(|feature| (feature.used)(service)) {
         report(problem(written(feature.key).unwrap_or(name), feature.name));
     }

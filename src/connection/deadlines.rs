@@ -26,10 +26,12 @@ pub enum Reason {
     Removed,
     /// The daemon stops.
     Shutdown,
+    /// A reload took away what it served.
+    Reload,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Timeout,
         Self::Idle,
         Self::FirstByte,
@@ -37,6 +39,7 @@ impl Reason {
         Self::Killed,
         Self::Drained,
         Self::Shutdown,
+        Self::Reload,
     ];
 
     /// The reason with this word.
@@ -55,6 +58,7 @@ impl Reason {
             Self::Drained => "drained",
             Self::Removed => "removed",
             Self::Shutdown => "shutdown",
+            Self::Reload => "reload",
         }
     }
 }

@@ -110,6 +110,9 @@ impl Daemon {
         if let Some(obstacle) = self.obstacle(service, waiting, now) {
             return Took::Obstacle(obstacle);
         }
+        if self.lends(key) {
+            return self.lend(key, service, now);
+        }
         if self.headers_are_full(service) {
             return Took::Obstacle(Obstacle::Service);
         }
@@ -426,7 +429,7 @@ impl Daemon {
     pub(super) fn count_served(&mut self, service: ServiceKey, peer: Option<Peer>, now: Instant) {
         if let Some(live) = self.services.get_mut(service) {
             live.counters.served += 1;
-            live.counters.last = peer.map(|peer| (peer, now));
+            live.counters.last = Some((peer, now));
         }
     }
 
@@ -447,7 +450,13 @@ impl Daemon {
     }
 
     /// Descriptors, memory or processes are exhausted: the listener rests until a child ends or a moment has passed.
-    fn on_exhausted(&mut self, key: ListenerKey, what: &str, error: &io::Error, now: Instant) {
+    pub(super) fn on_exhausted(
+        &mut self,
+        key: ListenerKey,
+        what: &str,
+        error: &io::Error,
+        now: Instant,
+    ) {
         self.rest(key);
         let state = self.exhausted.get_or_insert_with(|| {
             self.timers.set(now + CALM, Timer::Calm);
@@ -495,10 +504,10 @@ impl Exhausted {
 /// Why there is no child.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NotMade {
-    step: &'static str,
-    errno: i32,
+    pub(super) step: &'static str,
+    pub(super) errno: i32,
     /// Descriptors, memory or processes are wanting.
-    for_now: bool,
+    pub(super) for_now: bool,
 }
 
 impl NotMade {

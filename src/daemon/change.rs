@@ -22,7 +22,7 @@ use crate::connection::Reason;
 use crate::control::Diff;
 use crate::event::Event;
 use crate::launch::Plan;
-use crate::listener::{self, Socket};
+use crate::listener::Socket;
 use crate::service::{Address, OnRemove, Service, Table};
 use crate::sys::process::Kill;
 
@@ -116,6 +116,12 @@ impl Daemon {
                     Some(key) => kept.push(key),
                     None => missing.push((services.len(), address.clone())),
                 }
+                // Several sockets of the service manager may have one name.
+                while matches!(address, Address::Inherited { .. })
+                    && let Some(key) = stock.take(self, address, service)
+                {
+                    kept.push(key);
+                }
             }
             services.push(Planned {
                 service: Rc::clone(service),
@@ -133,11 +139,13 @@ impl Daemon {
             match self.bind_for(&address, &planned.service, &closing, &mut replaced) {
                 Ok(socket) => planned.opened.push(socket),
                 Err(problem) => {
-                    drop(services);
+                    self.give_back(services);
                     self.restore(replaced);
                     return Err(problem);
                 }
             }
+            let service = Rc::clone(&planned.service);
+            planned.opened.extend(self.open_more(&address, &service));
         }
         let settings = self.overrides.over(table.settings.clone());
         match self.prepare_control(&settings) {
@@ -147,7 +155,7 @@ impl Daemon {
                 closing,
             }),
             Err(error) => {
-                drop(services);
+                self.give_back(services);
                 self.restore(replaced);
                 Err(format!("the control socket: {error}"))
             }
@@ -175,33 +183,47 @@ impl Daemon {
         closing: &[ListenerKey],
         replaced: &mut Vec<ListenerKey>,
     ) -> Result<Socket, String> {
-        let error = match listener::bind(address, &service.socket) {
+        let error = match self.open(address, service) {
             Ok(socket) => return Ok(socket),
             Err(error) => error,
         };
         let mut freed = false;
         for key in closing {
-            if !self
-                .listeners
-                .get(*key)
-                .is_some_and(|listener| overlaps(&listener.asked, address))
-            {
+            let Some(listener) = self.listeners.get(*key) else {
                 continue;
+            };
+            if !overlaps(&listener.asked, address) {
+                continue;
+            }
+            if let Some((_, pid)) = self.owner_of(*key) {
+                let owner = self.services.get(listener.service);
+                let owner = owner.map_or("", |live| &live.service.name);
+                return Err(format!(
+                    "service {}: {address} is held by pid {pid} of service {owner}: end it with `oxinetd kill --service {owner}`, then reload again",
+                    service.name
+                ));
             }
             self.end_stored_listener(*key);
             if let Some(listener) = self.listeners.get_mut(*key)
                 && let Some(socket) = listener.socket.take()
             {
                 self.poller.remove(&socket);
-                drop(socket);
+                self.passed.give_back(socket);
                 replaced.push(*key);
                 freed = true;
             }
         }
-        if freed && let Ok(socket) = listener::bind(address, &service.socket) {
+        if freed && let Ok(socket) = self.open(address, service) {
             return Ok(socket);
         }
         Err(format!("service {}: {address}: {error}", service.name))
+    }
+
+    /// Closes what was opened for a reload that failed after all; what the service manager passed is kept.
+    fn give_back(&mut self, services: Vec<Planned>) {
+        for socket in services.into_iter().flat_map(|planned| planned.opened) {
+            self.passed.give_back(socket);
+        }
     }
 
     /// Opens again what was closed for a reload that failed after all.
@@ -214,11 +236,14 @@ impl Daemon {
 
     /// Puts the new table in force. Nothing here can fail.
     pub(super) fn commit(&mut self, change: Change, table: Table) -> Diff {
-        self.set_lists(Lists::new(&table), Instant::now());
+        let now = Instant::now();
+        let ports = self.datagram_ports();
+        self.set_lists(Lists::new(&table), now);
         let mut names = HashMap::with_capacity(change.services.len());
         let mut diff = Diff::default();
         let mut opened = Vec::new();
         for key in change.closing {
+            self.end_owner(key, now);
             self.close_listener(key);
         }
         for planned in change.services {
@@ -234,6 +259,10 @@ impl Daemon {
         for (key, socket) in opened {
             self.add_listener(key, socket);
         }
+        if self.datagram_ports() != ports {
+            self.end_workers(None, now);
+        }
+        self.tell_unused();
         for key in std::mem::replace(&mut self.names, names).into_values() {
             if let Some(live) = self.services.get_mut(key) {
                 live.removed = true;
@@ -321,6 +350,7 @@ impl Daemon {
         if !same_output {
             self.close_output(key);
         }
+        self.end_workers(Some(key), now);
     }
 
     /// A socket that stays may serve another service from now on.
@@ -331,6 +361,7 @@ impl Daemon {
             .is_some_and(|entry| entry.service != service)
         {
             self.unstore_listener(listener);
+            self.end_owner(listener, Instant::now());
         }
         let Some(entry) = self.listeners.get_mut(listener) else {
             return;

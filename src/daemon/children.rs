@@ -240,7 +240,7 @@ impl Daemon {
         self.forget_if_gone(service);
     }
 
-    /// Takes a child out of the books: its ticket goes back, and who waited for room is woken.
+    /// Takes a child out of the books: its ticket goes back, its socket, and who waited for room is woken.
     pub(super) fn release(&mut self, key: ChildKey) -> Option<Child> {
         self.set_due(key, None);
         let mut child = self.children.remove(key)?;
@@ -254,6 +254,7 @@ impl Daemon {
             self.poller.remove(&run.reader);
         }
         drop(child.ticket.take());
+        self.take_back(key, &child, Instant::now());
         if let Some(live) = self.services.get_mut(child.service) {
             live.children -= 1;
         }

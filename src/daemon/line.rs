@@ -113,6 +113,7 @@ impl Daemon {
     fn poll_again(&mut self, key: ListenerKey) {
         if let Some(listener) = self.listeners.get_mut(key)
             && let Some(socket) = &listener.socket
+            && !listener.state.is_handed_over()
         {
             listener.state = ListenerState::Polling;
             let token = Token::Listener(key).bits();

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::state::{Listener, ListenerState};
 use super::token::{ListenerKey, ServiceKey, Token};
 use super::{Daemon, Timer};
+use crate::builtin;
 use crate::event::Event;
-use crate::listener::{self, BindError, Socket};
-use crate::service::{Address, LogLevel};
+use crate::listener::{BindError, Socket};
+use crate::service::{Address, Builtin, LogLevel, Run, Service};
 use crate::sys::errno;
 use crate::sys::poller::Interest;
 
@@ -17,19 +19,52 @@ use crate::sys::poller::Interest;
 const LONGEST: Duration = Duration::from_secs(30);
 
 impl Daemon {
+    /// Opens an address of a service, or takes the socket that the service manager passed for it.
+    pub(super) fn open(
+        &mut self,
+        address: &Address,
+        service: &Service,
+    ) -> Result<Socket, BindError> {
+        let socket = self.passed.open(address, &service.socket)?;
+        if let Some(problem) = misfit(&socket, service) {
+            self.passed.give_back(socket);
+            return Err(problem);
+        }
+        Ok(socket)
+    }
+
+    /// The other sockets that an address means: several may have been passed under one name.
+    pub(super) fn open_more(&mut self, address: &Address, service: &Service) -> Vec<Socket> {
+        let mut more = Vec::new();
+        while self.passed.has_more(address)
+            && let Ok(socket) = self.open(address, service)
+        {
+            more.push(socket);
+        }
+        more
+    }
+
+    /// Tells of the sockets that the service manager passed in vain.
+    pub(super) fn tell_unused(&mut self) {
+        let unused: Vec<String> = self
+            .passed
+            .unused()
+            .map(|(name, bound)| {
+                format!(
+                    "the service manager passed {bound} as `{name}`, which no service asks for: write `listen = \"fd:{name}\"`"
+                )
+            })
+            .collect();
+        for text in unused {
+            self.note(LogLevel::Warning, None, &text);
+        }
+    }
+
     /// Adds a socket that is open.
     pub(super) fn add_listener(&mut self, service: ServiceKey, socket: Socket) {
-        let key = self.listeners.insert(Listener {
-            service,
-            asked: socket.asked.clone(),
-            socket: None,
-            state: ListenerState::Closed,
-            held: None,
-            lost: None,
-            attempts: 0,
-            problem: None,
-            retry_at: None,
-        });
+        let key = self
+            .listeners
+            .insert(Listener::new(service, socket.asked.clone()));
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);
         }
@@ -75,17 +110,7 @@ impl Daemon {
         error: &BindError,
         now: Instant,
     ) {
-        let key = self.listeners.insert(Listener {
-            service,
-            asked: asked.clone(),
-            socket: None,
-            state: ListenerState::Closed,
-            held: None,
-            lost: None,
-            attempts: 0,
-            problem: None,
-            retry_at: None,
-        });
+        let key = self.listeners.insert(Listener::new(service, asked.clone()));
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);
         }
@@ -129,10 +154,12 @@ impl Daemon {
         if listener.socket.is_some() {
             return;
         }
-        let address = listener.lost.as_ref().unwrap_or(&listener.asked);
-        match listener::bind(address, &live.service.socket) {
+        let asked = listener.asked.clone();
+        let address = listener.lost.as_ref().unwrap_or(&asked).clone();
+        let service = Rc::clone(&live.service);
+        match self.open(&address, &service) {
             Ok(mut socket) => {
-                socket.asked.clone_from(&listener.asked);
+                socket.asked = asked;
                 self.open_listener(key, socket);
             }
             Err(error) => self.on_bind_failed(key, &error, now),
@@ -159,7 +186,7 @@ impl Daemon {
             .get(service)
             .map(|live| live.service.name.clone());
         let errno = errno::describe(error.raw_os_error().unwrap_or(0));
-        let text = format!("the socket {asked} broke, accept: {errno}; it is opened anew");
+        let text = format!("the socket {asked} broke: {errno}; it is opened anew");
         self.note(LogLevel::Warning, name.as_deref(), &text);
         self.on_bind_again(key, now);
     }
@@ -181,6 +208,7 @@ impl Daemon {
             };
             Self::tell(&mut self.log, Some(live), &event);
         }
+        self.passed.give_back(socket);
     }
 
     /// Takes a listener out of the books without closing its socket.
@@ -194,5 +222,36 @@ impl Daemon {
         }
         // In the lines its key means nobody from now on.
         Some(listener)
+    }
+}
+
+/// What a passed socket is, is known only now: the rules of the table about datagrams hold for it, too.
+fn misfit(socket: &Socket, service: &Service) -> Option<BindError> {
+    if !socket.is_passed() || !socket.is_datagram() {
+        return None;
+    }
+    let problem = |what: &str, help: &str| {
+        Some(BindError::found(
+            format!("{} carries datagrams, and {what}", socket.bound),
+            help,
+        ))
+    };
+    match &service.run {
+        Run::Program(_) if !service.wait => {
+            problem("the program does not own it", "add `wait = true`")
+        }
+        Run::Redirect(_) => problem("they cannot be redirected", "pass a stream socket"),
+        Run::Builtin(Builtin { kind, .. }) if !builtin::entry(kind).serves_datagrams() => {
+            problem("the built-in serves streams only", "pass a stream socket")
+        }
+        Run::Builtin(Builtin {
+            kind,
+            allow_reflection: false,
+            ..
+        }) if builtin::entry(kind).reflects => problem(
+            "the replies are longer than the requests (CVE-1999-0103)",
+            "add `allow_reflection = true`",
+        ),
+        Run::Program(_) | Run::Builtin(_) => None,
     }
 }

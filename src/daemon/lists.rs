@@ -134,6 +134,9 @@ impl Daemon {
             live.gate
                 .reread(&live.service.admission, &self.lists.lists, &paths);
         }
+        if !paths.is_empty() {
+            self.end_workers(None, Instant::now());
+        }
         for path in changed {
             let text = format!("{} has changed and is in force", path.display());
             self.note(LogLevel::Info, None, &text);

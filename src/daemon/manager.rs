@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::token::ListenerKey;
 use super::{Daemon, Phase, Timer};
 use crate::handover::state;
+use crate::listener::Socket;
 use crate::sys::manager;
 
 /// How soon a busy manager is asked again.
@@ -204,6 +205,11 @@ impl Daemon {
 
     /// The manager is to keep this socket, in case that this process ends unexpectedly.
     pub(super) fn store_listener(&mut self, key: ListenerKey) {
+        let socket = self.listeners.get(key).and_then(|it| it.socket.as_ref());
+        if socket.is_some_and(Socket::is_passed) {
+            // It comes from the manager, and is passed again at every start.
+            return;
+        }
         self.queue_for_manager(Message::Store(key));
     }
 
@@ -230,6 +236,7 @@ impl Daemon {
                 .services
                 .get(listener.service)
                 .is_some_and(|live| !live.service.wait)
+            && !socket.is_passed()
         {
             socket.stop_listening();
         }

@@ -12,6 +12,7 @@ mod change;
 mod children;
 mod control;
 mod control_socket;
+mod datagrams;
 mod each;
 mod ending;
 mod equipment;
@@ -19,6 +20,7 @@ mod headers;
 mod id;
 mod late;
 mod leaves;
+mod lending;
 mod limits;
 mod line;
 mod lines;
@@ -56,6 +58,7 @@ use crate::admission::{House, LoadAverage};
 use crate::builtin;
 use crate::event::Event;
 use crate::launch::{Host, Launcher, Settled};
+use crate::listener::Passed;
 use crate::log::Log;
 use crate::relay::{self, Task};
 use crate::service::{LogLevel, Run, Service, Settings};
@@ -93,6 +96,8 @@ pub struct Daemon {
     services: SlotMap<ServiceKey, LiveService>,
     names: HashMap<String, ServiceKey>,
     listeners: SlotMap<ListenerKey, Listener>,
+    /// Sockets of the service manager that nobody uses.
+    passed: Passed,
     children: SlotMap<ChildKey, Child>,
     /// Connections whose program has ended and that are not closed yet.
     lingering: SlotMap<LingerKey, Lingering>,

@@ -148,7 +148,7 @@ impl Daemon {
         }
     }
 
-    fn tell_refusal(
+    pub(super) fn tell_refusal(
         &mut self,
         key: ServiceKey,
         peer: &Peer,

@@ -31,7 +31,7 @@ use super::{Daemon, Phase};
 use crate::admission::{House, Lists, LoadAverage};
 use crate::handover::{self, Loaded};
 use crate::launch::{Host, Launcher, Plan};
-use crate::listener::{self, Inherited};
+use crate::listener::{Inherited, Passed};
 use crate::log::Log;
 use crate::service::{Budget, LogFormat, LogLevel, Settings, Table};
 use crate::sys::poller::{Interest, Poller};
@@ -125,6 +125,11 @@ impl Start {
         let settings = self.overrides.over(table.settings.clone());
         let mut daemon = self.assemble(poller, signals, settings)?;
         daemon.leaves = leaves;
+        let (passed, problems) = Passed::new(inherited.take_passed());
+        daemon.passed = passed;
+        for problem in problems {
+            daemon.note(LogLevel::Error, None, &problem);
+        }
         if loaded.embedded {
             let text = "no /etc/oxinetd.toml: serving the embedded table, echo on localhost:7007";
             daemon.note(LogLevel::Info, None, text);
@@ -199,6 +204,7 @@ impl Start {
             services: SlotMap::with_key(),
             names: HashMap::new(),
             listeners: SlotMap::with_key(),
+            passed: Passed::default(),
             children: SlotMap::with_key(),
             lingering: SlotMap::with_key(),
             each: SlotMap::with_key(),
@@ -254,7 +260,7 @@ impl Daemon {
             self.names.insert(service.name.clone(), key);
             for address in &service.listen {
                 let stored = inherited.take_stored(&service.name, address, &service.socket);
-                let socket = stored.map_or_else(|| listener::bind(address, &service.socket), Ok);
+                let socket = stored.map_or_else(|| self.open(address, service), Ok);
                 match socket {
                     Ok(socket) => self.add_listener(key, socket),
                     Err(error) => {
@@ -262,8 +268,12 @@ impl Daemon {
                         self.add_unbound(key, address, &error, now);
                     }
                 }
+                for socket in self.open_more(address, service) {
+                    self.add_listener(key, socket);
+                }
             }
         }
+        self.tell_unused();
         if self.listeners.is_empty() {
             self.note(
                 LogLevel::Warning,

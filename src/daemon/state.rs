@@ -18,7 +18,7 @@ use super::workers::Worker;
 use crate::admission::{Gate, RefusalLog, Tally, Ticket};
 use crate::connection::{Clock, Reason};
 use crate::launch::{Connection, Plan};
-use crate::listener::Socket;
+use crate::listener::{Mark, Socket};
 use crate::relay;
 use crate::service::{Address, Local, Peer, Service};
 use crate::sys::socket;
@@ -123,6 +123,26 @@ pub(super) struct Listener {
     pub problem: Option<String>,
     /// When the next one is.
     pub retry_at: Option<Instant>,
+    /// Counts the children in a row that ended without taking anything from the socket that they were lent.
+    pub fruitless: BackOff,
+}
+
+impl Listener {
+    /// One that is not open yet.
+    pub(super) fn new(service: ServiceKey, asked: Address) -> Self {
+        Self {
+            service,
+            asked,
+            socket: None,
+            state: ListenerState::Closed,
+            held: None,
+            lost: None,
+            attempts: 0,
+            problem: None,
+            retry_at: None,
+            fruitless: BackOff::default(),
+        }
+    }
 }
 
 /// Whether epoll watches a listener.
@@ -134,6 +154,15 @@ pub(super) enum ListenerState {
     Waiting,
     /// Not open.
     Closed,
+    /// Lent to this child, and not watched until its end.
+    HandedTo(ChildKey),
+}
+
+impl ListenerState {
+    /// True while a child owns the socket.
+    pub(super) fn is_handed_over(self) -> bool {
+        matches!(self, Self::HandedTo(_))
+    }
 }
 
 /// An admitted connection without a child.
@@ -205,7 +234,7 @@ pub(super) struct Child {
     /// `None`: it has no process of its own.
     pub pidfd: Option<OwnedFd>,
     pub id: ConnectionId,
-    /// `None`: it serves no single client.
+    /// Who came; `None`: it serves no single client.
     pub peer: Option<Peer>,
     /// Dropped when the child is released, and with nothing else.
     pub ticket: Option<Ticket>,
@@ -230,6 +259,18 @@ pub(super) struct Child {
     pub leaf: bool,
     /// Its own stderr pipe.
     pub each: Option<EachKey>,
+    /// The socket that it owns until its end.
+    pub lent: Option<Lent>,
+}
+
+/// A socket in the hands of a child.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lent {
+    pub listener: ListenerKey,
+    /// Where its queue stood; `None`: not known.
+    pub mark: Option<Mark>,
+    /// The child answers datagrams for a built-in.
+    pub is_worker: bool,
 }
 
 /// What an entry of the books stands for.
@@ -278,6 +319,7 @@ impl Child {
             run: None,
             leaf: false,
             each: None,
+            lent: None,
         }
     }
 

@@ -211,6 +211,8 @@ impl Daemon {
                 format!("{}: {problem}", listener.asked),
                 again.map(|at| at.saturating_duration_since(now)),
             )
+        } else if let Some((_, pid)) = live.listeners.iter().find_map(|key| self.owner_of(*key)) {
+            (State::Held, format!("by pid {pid}"), None)
         } else if left.is_some_and(|left| !left.is_zero()) {
             (State::Paused, "rate".to_owned(), left)
         } else if live.gate.is_paused(&self.house, now) {
@@ -263,8 +265,16 @@ fn live_status(live: &LiveService, daemon: &Daemon, now: Instant) -> ServiceStat
         state,
         detail,
         left: left.map(|left| left.as_secs() + 1),
-        live: live.gate.live(),
-        max: live.gate.max().map(Into::into),
+        live: if live.service.wait {
+            live.children
+        } else {
+            live.gate.live()
+        },
+        max: if live.service.wait {
+            u32::try_from(live.listeners.len()).ok()
+        } else {
+            live.gate.max().map(Into::into)
+        },
         served: live.counters.served,
         refused: live
             .counters
@@ -277,7 +287,7 @@ fn live_status(live: &LiveService, daemon: &Daemon, now: Instant) -> ServiceStat
             .counters
             .last
             .as_ref()
-            .map(|(peer, at)| (peer.to_string(), now.duration_since(*at).as_secs())),
+            .map(|(peer, at)| (name(peer.as_ref()), now.duration_since(*at).as_secs())),
         ..blank(&live.service)
     }
 }
@@ -304,16 +314,17 @@ fn seconds(at: SystemTime) -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Who came; nothing for a child that was lent a socket.
+fn name(peer: Option<&Peer>) -> String {
+    peer.map_or_else(String::new, ToString::to_string)
+}
+
 fn connection_status(child: &Child, now: Instant) -> Connection {
     let usage = child.pidfd.as_ref().and_then(|_| proc::usage(child.pid));
     Connection {
         id: child.id.as_str().to_owned(),
         pid: child.pid,
-        peer: child
-            .peer
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        peer: name(child.peer.as_ref()),
         port: child.peer.as_ref().and_then(Peer::port),
         age: now.duration_since(child.started).as_secs_f64(),
         cpu: usage.map(|usage| usage.cpu.as_secs_f64()),
@@ -323,4 +334,4 @@ fn connection_status(child: &Child, now: Instant) -> Connection {
 }
 
 /// Who came last, and when.
-pub(super) type Last = Option<(Peer, Instant)>;
+pub(super) type Last = Option<(Option<Peer>, Instant)>;

@@ -222,7 +222,7 @@ impl Plan {
             words.facts(connection, self.hidden)?;
             if self.steps.listen_fds {
                 words.push(c"LISTEN_FDS=1".as_ptr());
-                words.push(c"LISTEN_FDNAMES=connection".as_ptr());
+                words.push(self.kept.listen_name.as_ptr());
                 // The child writes its pid here: it is not known before.
                 let word = words.word(|text| text.write_str(LISTEN_PID))?;
                 words.push(word);

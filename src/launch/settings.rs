@@ -21,6 +21,8 @@ pub(super) struct Kept {
     pub(super) root: Option<CString>,
     pub(super) directory: CString,
     pub(super) oom: Option<String>,
+    /// LISTEN_FDNAMES: as systemd has it, `connection`, but the service's own socket has its name.
+    pub(super) listen_name: CString,
     groups: Vec<u32>,
     limits: Vec<RawLimit>,
     /// One at most.
@@ -43,6 +45,14 @@ impl Kept {
                 .oom_score_adj
                 .filter(|score| *score != host.oom_score_adj)
                 .map(|score| score.to_string()),
+            listen_name: c_string(
+                "wait",
+                &if service.wait {
+                    format!("LISTEN_FDNAMES={}", service.name)
+                } else {
+                    "LISTEN_FDNAMES=connection".to_owned()
+                },
+            )?,
             groups: process
                 .identity
                 .as_ref()

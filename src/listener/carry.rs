@@ -20,6 +20,7 @@ impl Socket {
             asked: self.asked.clone(),
             bound: self.bound.clone(),
             path: path.map(|path| path.pack(packer)).transpose()?,
+            passed: self.passed.clone(),
         })
     }
 
@@ -46,6 +47,7 @@ impl Socket {
             fd: unpacker.fd(&record.fd, Kind::Socket)?,
             asked: record.asked.clone(),
             bound: record.bound.clone(),
+            passed: record.passed.clone(),
         })
     }
 }

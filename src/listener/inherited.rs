@@ -62,14 +62,21 @@ impl Inherited {
                 Some((path, inode)) => Some(OwnPath::adopt(path, inode).ok()?),
                 None => None,
             };
-            return Some(Socket {
-                fd,
-                asked: asked.clone(),
-                bound,
-                path,
-            });
+            return Some(Socket::new(fd, asked.clone(), bound, path));
         }
         None
+    }
+
+    /// What a socket unit passed: everything that this program has not stored itself.
+    pub fn take_passed(&mut self) -> Vec<(String, OwnedFd)> {
+        let all = std::mem::take(&mut self.0);
+        let (stored, passed) = all
+            .into_iter()
+            .partition(|(name, _)| name.starts_with(PREFIX));
+        self.0 = stored;
+        let each =
+            |(name, fds): (String, Vec<OwnedFd>)| fds.into_iter().map(move |fd| (name.clone(), fd));
+        HashMap::into_iter(passed).flat_map(each).collect()
     }
 
     /// Closes what was stored and nobody has asked for; the names, for the manager to forget.
@@ -244,6 +251,6 @@ mod tests {
         let fd = socket.as_fd().try_clone_to_owned().unwrap();
         let mut inherited = Inherited::new(vec![("echo".to_owned(), fd)]);
         assert!(inherited.close_stored().is_empty());
-        assert_eq!(inherited.0.len(), 1);
+        assert_eq!(inherited.take_passed().len(), 1);
     }
 }

@@ -1,11 +1,15 @@
 //! Listening sockets: opened, accepted on, and closed without leaving anything behind.
 //!
 //! Invariant: a [`Socket`] is listening from the moment it exists (bind and listen in one breath, so nobody can slip in
-//! between, reliability F16), non-blocking and CLOEXEC. This module knows nothing of services, limits or children.
+//! between, reliability F16), non-blocking (but for the time that it is lent, [`lent`]) and CLOEXEC. This module knows
+//! nothing of limits or children.
 
 mod bind;
 mod carry;
 mod inherited;
+mod lent;
+mod options;
+mod passed;
 mod unix;
 
 use std::io;
@@ -13,11 +17,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 
-use crate::service::{Address, Local, Peer};
+use crate::service::{Address, Local, Peer, Protocol, UnixName};
 use crate::sys::socket;
 
 pub use bind::{BindError, bind};
 pub use inherited::Inherited;
+pub use lent::{Mark, Sender};
+pub use passed::Passed;
 use unix::OwnPath;
 
 /// An open listening socket.
@@ -29,6 +35,8 @@ pub struct Socket {
     /// The address that the kernel gave: with the real port where 0 was asked for.
     pub bound: Address,
     path: Option<OwnPath>,
+    /// The name under which the service manager passed it.
+    passed: Option<String>,
 }
 
 /// What an accept brought.
@@ -47,6 +55,44 @@ pub enum Accepted {
 }
 
 impl Socket {
+    fn new(fd: OwnedFd, asked: Address, bound: Address, path: Option<OwnPath>) -> Self {
+        Self {
+            fd,
+            asked,
+            bound,
+            path,
+            passed: None,
+        }
+    }
+
+    /// True when it carries datagrams, and is never accepted on.
+    pub fn is_datagram(&self) -> bool {
+        self.bound.is_datagram()
+    }
+
+    /// True when the service manager passed it: it cannot be opened again.
+    pub fn is_passed(&self) -> bool {
+        self.passed.is_some()
+    }
+
+    /// Our end of a socket that is lent as it is: its own address.
+    pub fn local(&self) -> Local {
+        match &self.bound {
+            Address::Inet {
+                protocol: Protocol::Tcp,
+                socket,
+                ..
+            } => Local::Inet(*socket),
+            Address::Inet { socket, .. } => Local::Udp(*socket),
+            Address::Unix { name, .. } => Local::Unix(name.clone()),
+            Address::Vsock { cid, port } => Local::Vsock {
+                cid: *cid,
+                port: *port,
+            },
+            Address::Inherited { name } => Local::Unix(UnixName::Abstract(name.clone())),
+        }
+    }
+
     /// Accepts one connection. The classes of errno are those of reliability F2.
     pub fn accept(&self) -> Accepted {
         let error = match socket::accept(self.fd.as_fd()) {
@@ -74,7 +120,11 @@ impl Socket {
     /// This end of a connection that was accepted here.
     pub fn local_of(&self, connection: BorrowedFd<'_>) -> Local {
         match &self.bound {
-            Address::Inet { socket: bound, .. } => {
+            Address::Inet {
+                socket: bound,
+                protocol: Protocol::Tcp,
+                ..
+            } => {
                 let known = if bound.ip().is_unspecified() {
                     socket::local_inet(connection)
                 } else {
@@ -82,15 +132,11 @@ impl Socket {
                 };
                 Local::Inet(known.unwrap_or(*bound))
             }
-            Address::Unix { name, .. } => Local::Unix(name.clone()),
             Address::Vsock { cid, port } => {
                 let (cid, port) = socket::local_vsock(connection).unwrap_or((*cid, *port));
                 Local::Vsock { cid, port }
             }
-            Address::Inherited { name } => match socket::local_inet(connection) {
-                Some(address) => Local::Inet(address),
-                None => Local::Unix(crate::service::UnixName::Abstract(name.clone())),
-            },
+            Address::Inet { .. } | Address::Unix { .. } | Address::Inherited { .. } => self.local(),
         }
     }
 

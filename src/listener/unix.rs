@@ -99,16 +99,17 @@ impl Drop for OwnPath {
     }
 }
 
-/// Binds `fd` to `path` and lets `listen` start it.
+/// Binds `fd`, a socket of this kind, to `path` and lets `listen` start it.
 pub(super) fn bind_path(
     fd: &OwnedFd,
     path: &Path,
+    kind: SockType,
     options: &SocketOptions,
     listen: impl FnOnce() -> Result<(), BindError>,
 ) -> Result<OwnPath, BindError> {
     let lock_path = with_suffix(path, ".lock");
     let lock = take_lock(&lock_path)?;
-    check_free(path)?;
+    check_free(path, kind)?;
     let temporary = with_suffix(path, &format!(".{}", std::process::id()));
     let inode = match bind_at(fd, &temporary, options).and_then(|inode| listen().map(|()| inode)) {
         Ok(inode) => inode,
@@ -207,8 +208,8 @@ fn take_lock(lock_path: &Path) -> Result<Flock<File>, BindError> {
     ))
 }
 
-/// The path must be absent, or a socket that nobody listens on any more.
-fn check_free(path: &Path) -> Result<(), BindError> {
+/// The path must be absent, or a socket that nobody has open any more.
+fn check_free(path: &Path, kind: SockType) -> Result<(), BindError> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -227,19 +228,20 @@ fn check_free(path: &Path) -> Result<(), BindError> {
             "remove it, or choose another path",
         ));
     }
-    match try_connect(path) {
-        Err(Errno::ECONNREFUSED | Errno::EPROTOTYPE) => Ok(()),
+    match try_connect(path, kind) {
+        Err(Errno::ECONNREFUSED) => Ok(()),
+        // EPROTOTYPE is one too: somebody has it open, as another type of socket.
         _ => Err(BindError::found(
             format!("another program listens on {}", path.display()),
-            "`ss -xlp` shows it",
+            "`ss -xap` shows it",
         )),
     }
 }
 
 /// Connects without waiting: a full queue is somebody's queue too.
-fn try_connect(path: &Path) -> nix::Result<()> {
+fn try_connect(path: &Path, kind: SockType) -> nix::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let fd = nix::sys::socket::socket(AddressFamily::Unix, kind, flags, None)?;
     nix::sys::socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?)
 }
 

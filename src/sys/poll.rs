@@ -5,7 +5,7 @@
     reason = "poll(2) by number: a child knows its socket by number only"
 )]
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -56,6 +56,27 @@ pub fn wait_readable(fd: RawFd, deadline: Option<Instant>) -> bool {
 /// Waits until both directions are over, or the connection is broken. False: `deadline` came first.
 pub fn wait_hang_up(fd: RawFd, deadline: Instant) -> bool {
     wait(fd, 0, Some(deadline))
+}
+
+/// True when something can be read now, or accepted.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    look(fd, libc::POLLIN) & libc::POLLIN != 0
+}
+
+/// True when the direction from the peer is over for good: by a shutdown, for sockets that have no peer.
+pub fn is_shut(fd: BorrowedFd<'_>) -> bool {
+    look(fd, libc::POLLRDHUP) & (libc::POLLRDHUP | libc::POLLHUP) != 0
+}
+
+fn look(fd: BorrowedFd<'_>, events: i16) -> i16 {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: the pointer leads to one initialised entry that lives until poll returns, as the count says.
+    unsafe { libc::poll(&raw mut entry, 1, 0) };
+    entry.revents
 }
 
 fn wait(fd: RawFd, events: i16, deadline: Option<Instant>) -> bool {

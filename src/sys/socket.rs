@@ -4,14 +4,16 @@
     reason = "accept4(2) and getsockname(2) fill addresses of several families"
 )]
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::libc;
 use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, recv, setsockopt, shutdown, sockopt};
 
-use crate::service::Peer;
+use crate::service::{Address, Peer, Protocol, UnixKind, UnixName};
 
 /// A socket address as the kernel gave it.
 struct Raw {
@@ -37,6 +39,13 @@ impl Raw {
         (self.length as usize >= size_of::<T>()).then(|| unsafe { *pointer })
     }
 
+    /// The address as one of `T`; what the kernel did not write is zero.
+    fn read_prefix<T: Copy>(&self) -> T {
+        const { assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>()) };
+        // SAFETY: as in `read`; the storage was zero before the kernel wrote to it, which is a value of each address type.
+        unsafe { *(&raw const self.storage).cast::<T>() }
+    }
+
     fn inet(&self) -> Option<SocketAddr> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => self.read::<libc::sockaddr_in>().map(|raw| {
@@ -52,6 +61,27 @@ impl Raw {
                 }
             }),
             _ => None,
+        }
+    }
+
+    /// The name of a unix socket; `None`: it has none, or one that is no text.
+    fn unix(&self) -> Option<UnixName> {
+        let length = (self.length as usize).checked_sub(size_of::<libc::sa_family_t>())?;
+        let raw = self.read_prefix::<libc::sockaddr_un>();
+        let bytes: Vec<u8> = raw
+            .sun_path
+            .iter()
+            .map(|byte| byte.cast_unsigned())
+            .collect();
+        match bytes.get(..length)? {
+            [] => None,
+            [0, name @ ..] => Some(UnixName::Abstract(
+                std::str::from_utf8(name).ok()?.to_owned(),
+            )),
+            path => {
+                let path = path.split(|byte| *byte == 0).next()?;
+                Some(UnixName::Path(OsStr::from_bytes(path).into()))
+            }
         }
     }
 }
@@ -131,6 +161,93 @@ fn local(fd: BorrowedFd<'_>) -> Option<Raw> {
 /// SO_COOKIE, a number that is unique among all sockets of the machine; 0 where the kernel has none.
 pub fn cookie(fd: BorrowedFd<'_>) -> u64 {
     integer_option(fd, libc::SOL_SOCKET, libc::SO_COOKIE)
+}
+
+/// Sets an integer socket option.
+pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the pointer is to a live integer of the length given.
+    let answer = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// An integer socket option.
+pub fn number(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0_i32;
+    let mut length = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the pointers are to live values and the length is that of the value.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if answer == 0 {
+        Ok(value)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The address that a socket of any kind is bound to, with the type of the socket. Fails for what is no socket, and with
+/// InvalidInput for one of a kind that no service listens on.
+pub fn address(fd: BorrowedFd<'_>) -> io::Result<Address> {
+    let kind = number(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+    let raw = local(fd).ok_or_else(io::Error::last_os_error)?;
+    let family = i32::from(raw.storage.ss_family);
+    let unknown = || io::Error::from(io::ErrorKind::InvalidInput);
+    match (family, kind) {
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM | libc::SOCK_DGRAM) => {
+            let only_v6 =
+                family == libc::AF_INET6 && number(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0;
+            let socket = raw.inet().ok_or_else(unknown)?;
+            Ok(Address::Inet {
+                protocol: if kind == libc::SOCK_STREAM {
+                    Protocol::Tcp
+                } else {
+                    Protocol::Udp
+                },
+                socket,
+                dual_stack: socket.is_ipv6() && socket.ip().is_unspecified() && !only_v6,
+            })
+        }
+        (libc::AF_UNIX, _) => Ok(Address::Unix {
+            kind: match kind {
+                libc::SOCK_STREAM => UnixKind::Stream,
+                libc::SOCK_DGRAM => UnixKind::Datagram,
+                libc::SOCK_SEQPACKET => UnixKind::SeqPacket,
+                _ => return Err(unknown()),
+            },
+            name: raw.unix().ok_or_else(unknown)?,
+        }),
+        (libc::AF_VSOCK, libc::SOCK_STREAM) => {
+            let vsock = raw.read::<libc::sockaddr_vm>().ok_or_else(unknown)?;
+            Ok(Address::Vsock {
+                cid: vsock.svm_cid,
+                port: vsock.svm_port,
+            })
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// True for a socket whose messages have bounds and senders: it is never accepted on.
+pub fn is_datagram(fd: BorrowedFd<'_>) -> bool {
+    number(fd, libc::SOL_SOCKET, libc::SO_TYPE).is_ok_and(|kind| kind == libc::SOCK_DGRAM)
 }
 
 /// An integer socket option of 8 bytes.

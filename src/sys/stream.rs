@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, SockType, getsockopt, recv, send, shutdown, sockopt};
 
 /// A descriptor of one's own for the socket that the child was given.
 pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
@@ -33,6 +33,23 @@ pub fn never_wait(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match recv(fd, buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// True for a socket that keeps the bounds of messages (SOCK_SEQPACKET).
+pub fn has_records(fd: RawFd) -> bool {
+    // SAFETY: borrowed for this call only, which fails if the number is not open.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    getsockopt(&socket, sockopt::SockType).is_ok_and(|kind| kind == SockType::SeqPacket)
+}
+
+/// Waits for a record and tells its length; 0: the peer has finished sending.
+pub fn next_record(fd: RawFd) -> io::Result<usize> {
+    loop {
+        match recv(fd, &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
             Err(Errno::EINTR) => {}
             result => return Ok(result?),
         }

@@ -42,6 +42,18 @@ pub struct Info {
 
 /// Looks. Fails for sockets that are not TCP.
 pub fn info(fd: BorrowedFd<'_>) -> io::Result<Info> {
+    Ok(read(&look(fd)?))
+}
+
+/// Connections that wait in the queue of a listening socket. Fails for sockets that are not TCP.
+pub fn queue_length(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let raw = look(fd)?;
+    // tcpi_unacked, which counts them in this state.
+    let bytes = raw.get(24..28).and_then(|bytes| bytes.try_into().ok());
+    Ok(u32::from_ne_bytes(bytes.unwrap_or_default()).into())
+}
+
+fn look(fd: BorrowedFd<'_>) -> io::Result<[u8; LENGTH]> {
     let mut raw = [0_u8; LENGTH];
     let mut length = LENGTH as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes; what an older one leaves out stays 0.
@@ -57,7 +69,7 @@ pub fn info(fd: BorrowedFd<'_>) -> io::Result<Info> {
     if answer < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(read(&raw))
+    Ok(raw)
 }
 
 /// The fields of `struct tcp_info` (linux/tcp.h), by their offsets, which are ABI.

@@ -10,12 +10,14 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{SockaddrStorage, getsockname, setsockopt, sockopt};
+
+use crate::service::Peer;
 
 /// A datagram as it came.
 #[derive(Clone, Copy)]
@@ -24,8 +26,21 @@ pub struct Arrival {
     pub length: usize,
     from: libc::sockaddr_storage,
     from_length: libc::socklen_t,
-    to: Option<Destination>,
+    notes: Notes,
 }
+
+/// What the kernel told beside the bytes.
+#[derive(Clone, Copy, Default)]
+struct Notes {
+    to: Option<Destination>,
+    /// SCM_CREDENTIALS.
+    sender: Option<libc::ucred>,
+    /// SCM_TIMESTAMPNS.
+    arrived: Option<Stamp>,
+}
+
+/// When a datagram came, by the kernel's clock: seconds and nanoseconds.
+pub type Stamp = (i64, i64);
 
 /// IP_PKTINFO or IPV6_PKTINFO.
 #[derive(Clone, Copy)]
@@ -58,6 +73,23 @@ impl Arrival {
         Some(SocketAddr::new(ip, u16::from_be(port)))
     }
 
+    /// The sender, for rules about who may come; `None`: a unix client whose credentials were not asked for in time.
+    pub fn peer(&self) -> Option<Peer> {
+        if let Some(from) = self.from() {
+            return Some(Peer::Inet(from));
+        }
+        self.notes.sender.map(|sender| Peer::Unix {
+            uid: sender.uid,
+            gid: sender.gid,
+            pid: sender.pid,
+        })
+    }
+
+    /// When it came, if that was asked for.
+    pub fn arrived(&self) -> Option<Stamp> {
+        self.notes.arrived
+    }
+
     /// True: the sender has an address to answer to (unix clients often have none).
     pub fn can_be_answered(&self) -> bool {
         self.from_length as usize > mem::size_of::<libc::sa_family_t>()
@@ -65,7 +97,7 @@ impl Arrival {
 
     /// The address in the datagram's header; `None`: not known.
     pub fn to(&self) -> Option<IpAddr> {
-        Some(match self.to? {
+        Some(match self.notes.to? {
             Destination::V4(info) => v4(info.ipi_addr).into(),
             Destination::V6(info) => v6(info.ipi6_addr).to_canonical(),
         })
@@ -73,7 +105,7 @@ impl Arrival {
 
     /// True: it was sent to all hosts of a network. (The kernel names an address of ours that differs from the header's.)
     pub fn is_broadcast(&self) -> bool {
-        match self.to {
+        match self.notes.to {
             Some(Destination::V4(info)) => {
                 info.ipi_spec_dst.s_addr != 0 && info.ipi_spec_dst.s_addr != info.ipi_addr.s_addr
             }
@@ -109,6 +141,20 @@ pub fn prepare(fd: RawFd) -> io::Result<Option<u16>> {
 
 /// The next datagram, without waiting (WouldBlock).
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Arrival> {
+    look(fd, buffer, libc::MSG_DONTWAIT)
+}
+
+/// Looks who sent the next datagram, without waiting (WouldBlock). It stays where it is, and nothing of it is read.
+pub fn peek(fd: BorrowedFd<'_>) -> io::Result<Arrival> {
+    look(fd.as_raw_fd(), &mut [], libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+/// Throws the next datagram away, unread.
+pub fn drop_next(fd: BorrowedFd<'_>) {
+    let _ = look(fd.as_raw_fd(), &mut [], libc::MSG_DONTWAIT);
+}
+
+fn look(fd: RawFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Arrival> {
     let mut control = Control([0; CONTROL]);
     // SAFETY: all zeroes is a value of these plain C structures: no name, no buffers.
     let (mut from, mut message) = unsafe {
@@ -128,19 +174,20 @@ pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<Arrival> {
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = CONTROL as _;
     // SAFETY: every pointer in the message leads to memory of the given length that outlives the call.
-    let length = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) };
+    let length = unsafe { libc::recvmsg(fd, &raw mut message, flags) };
     Ok(Arrival {
         length: Errno::result(length)? as usize,
-        to: destination(&message),
+        notes: notes(&message),
         from_length: message.msg_namelen,
         from,
     })
 }
 
 /// `message` is as recvmsg has left it.
-fn destination(message: &libc::msghdr) -> Option<Destination> {
+fn notes(message: &libc::msghdr) -> Notes {
+    let mut notes = Notes::default();
     // SAFETY: the message's control buffer is alive, aligned, and as long as the kernel wrote into msg_controllen; the
-    // macros stay within it and give null at the end. A control message of either type holds the structure named, and is
+    // macros stay within it and give null at the end. A control message of each type holds the structure named, and is
     // read without assuming its alignment.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
@@ -148,16 +195,24 @@ fn destination(message: &libc::msghdr) -> Option<Destination> {
             let data = libc::CMSG_DATA(header);
             match (control.cmsg_level, control.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    return Some(Destination::V4(ptr::read_unaligned(data.cast())));
+                    notes.to = Some(Destination::V4(ptr::read_unaligned(data.cast())));
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    return Some(Destination::V6(ptr::read_unaligned(data.cast())));
+                    notes.to = Some(Destination::V6(ptr::read_unaligned(data.cast())));
                 }
-                _ => header = libc::CMSG_NXTHDR(message, header),
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+                    notes.sender = Some(ptr::read_unaligned(data.cast()));
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let time: libc::timespec = ptr::read_unaligned(data.cast());
+                    notes.arrived = Some((time.tv_sec, time.tv_nsec));
+                }
+                _ => {}
             }
+            header = libc::CMSG_NXTHDR(message, header);
         }
     }
-    None
+    notes
 }
 
 /// Answers `arrival` from the address that it was sent to, without waiting.
@@ -173,7 +228,7 @@ pub fn answer(fd: RawFd, arrival: &Arrival, bytes: &[u8]) -> io::Result<()> {
     message.msg_namelen = arrival.from_length;
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    match arrival.to {
+    match arrival.notes.to {
         Some(Destination::V4(asked)) => {
             let is_known = asked.ipi_spec_dst.s_addr != 0;
             let info = libc::in_pktinfo {
@@ -248,5 +303,5 @@ impl Control {
     }
 }
 
-/// More than CMSG_SPACE of in_pktinfo (32) or in6_pktinfo (40).
-const CONTROL: usize = 64;
+/// More than CMSG_SPACE of in6_pktinfo (40), ucred (32), timespec (32) and the datagram's time to live (24) together.
+const CONTROL: usize = 128;

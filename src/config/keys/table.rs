@@ -166,7 +166,7 @@ keys! {
     now DualStack "dual_stack" Both Bool, "true for wildcard", "one socket for IPv4 and IPv6", "v6only (inverted)", "BindIPv6Only=";
     now BindDevice "bind_device" Both Text, "-", "only through this interface", "bind/interface", "BindToDevice=";
     now Freebind "freebind" Both Bool, "true for non-local addresses", "bind before the address exists", "-", "FreeBind=";
-    later Transparent "transparent" Both Bool, "false", "bind to addresses of others", "-", "Transparent=";
+    now Transparent "transparent" Both Bool, "false", "bind to addresses of others", "-", "Transparent=";
     now ReusePort "reuse_port" Both Bool, "false", "several sockets may bind the same address", "flags REUSE is default", "ReusePort=";
     now Keepalive "keepalive" Both DurationOrBool, "false", "probe silent clients, first after this time", "flags KEEPALIVE", "KeepAlive=, KeepAliveTimeSec=";
     now Nodelay "nodelay" Both Bool, "false", "send small segments at once", "flags NODELAY", "NoDelay=";

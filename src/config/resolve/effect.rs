@@ -36,7 +36,14 @@ const NEEDS: &[Need] = &[
         words: "needs a wildcard address",
     },
     Need {
-        keys: &[Key::Freebind, Key::ReusePort, Key::Dscp, Key::BindDevice],
+        keys: &[
+            Key::Freebind,
+            Key::ReusePort,
+            Key::Transparent,
+            Key::Dscp,
+            Key::Mark,
+            Key::BindDevice,
+        ],
         met: |service| any(service, |address| matches!(address, Address::Inet { .. })),
         words: "needs a TCP or UDP address",
     },
@@ -54,6 +61,39 @@ const NEEDS: &[Need] = &[
             })
         },
         words: "needs a unix socket in the file system",
+    },
+    Need {
+        keys: &[Key::ReceiveBuffer, Key::SendBuffer],
+        met: |service| any(service, |address| !matches!(address, Address::Vsock { .. })),
+        words: "needs an address that is not vsock",
+    },
+    Need {
+        keys: &[
+            Key::Allow,
+            Key::Deny,
+            Key::Hours,
+            Key::MaxLoad,
+            Key::RatePerSource,
+            Key::Exempt,
+            Key::SourcePrefix,
+        ],
+        met: |service| !service.wait || any(service, Address::is_datagram),
+        words: "with `wait` the program accepts by itself: oxinetd never sees who comes",
+    },
+    Need {
+        keys: &[
+            Key::MaxConnections,
+            Key::MaxPerSource,
+            Key::OverLimit,
+            Key::Penalty,
+            Key::RefuseWith,
+            Key::Banner,
+            Key::IdleTimeout,
+            Key::FirstByteTimeout,
+            Key::OnDisconnect,
+        ],
+        met: |service| !service.wait,
+        words: "with `wait` one program has the socket: oxinetd sees no connections",
     },
     Need {
         keys: &[Key::Backlog],

@@ -282,7 +282,7 @@ fn service(
         }
     }
     let written = |key| reader.entry(key).map(|entry| entry.key);
-    not_yet::check(&written, &service, &places, raw.place, |problem| {
+    not_yet::check(&written, &service, raw.place, |problem| {
         context.report(problem);
     });
     (service, places)

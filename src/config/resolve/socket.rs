@@ -19,7 +19,7 @@ pub(super) fn options(reader: &Reader<'_, '_>) -> SocketOptions {
         backlog: number(Key::Backlog).unwrap_or(BACKLOG),
         bind_device: device(reader),
         freebind: reader.boolean(Key::Freebind),
-        transparent: false,
+        transparent: reader.boolean(Key::Transparent).unwrap_or(false),
         reuse_port: reader.boolean(Key::ReusePort).unwrap_or(false),
         keepalive: keepalive(reader).unwrap_or(Keepalive::Off),
         nodelay: reader.boolean(Key::Nodelay).unwrap_or(false),

@@ -55,7 +55,17 @@ impl Daemon {
             let each = child.each.and_then(|key| each_index.get(key).copied());
             let service = index(child.service).ok_or_else(lost)?;
             let task = pack_task(child, &child_index, packer)?;
-            children.push(pack_child(child, service, each, task, packer)?);
+            let lent = child.lent.and_then(|lent| {
+                let listener = self.listeners.get(lent.listener)?;
+                let owner = self.services.get(listener.service)?;
+                let mut keys = owner.listeners.iter();
+                let place = keys.position(|key| *key == lent.listener)?;
+                Some((index(listener.service)?, place))
+            });
+            children.push(state::Child {
+                lent,
+                ..pack_child(child, service, each, task, packer)?
+            });
         }
         let mut lingering = Vec::with_capacity(self.lingering.len());
         for one in self.lingering.values() {
@@ -77,6 +87,7 @@ impl Daemon {
             files,
             loaded_at,
             max_connections: self.house.max(),
+            passed: self.passed.pack(packer)?,
             services,
             children,
             lingering,
@@ -228,6 +239,7 @@ fn pack_child(
         header: child.header,
         leaf: child.leaf,
         each,
+        lent: None,
     })
 }
 

@@ -17,7 +17,7 @@ use super::super::lines::Pace;
 use super::super::output::Output;
 use super::super::recent::Recent;
 use super::super::state::{
-    BackOff, Child, Counters, Held, Launch, Listener, ListenerState, LiveService, Task,
+    BackOff, Child, Counters, Held, Launch, Lent, Listener, ListenerState, LiveService, Task,
 };
 use super::super::status::Files;
 use super::super::token::{ChildKey, ControlKey, EachKey, ListenerKey, ServiceKey, Token};
@@ -28,8 +28,8 @@ use crate::connection::{Clock, Reason};
 use crate::handover::state::{self, Awaited, Definition, Kind};
 use crate::handover::{State, Unpacker};
 use crate::launch::{Host, Plan};
-use crate::listener::Socket;
-use crate::service::Service;
+use crate::listener::{Passed, Socket};
+use crate::service::{Run, Service};
 use crate::sys::poller::Interest;
 use crate::sys::{process, start};
 
@@ -51,6 +51,7 @@ impl Daemon {
         self.longest_turn = state.longest_turn;
         self.set_lists(Lists::new(&state.table), now);
         self.table = state.table.services;
+        self.passed = Passed::unpack(&state.passed, unpacker)?;
         let mut keys = Vec::with_capacity(state.services.len());
         for live in state.services {
             keys.push(self.unpack_service(live, unpacker, now)?);
@@ -71,6 +72,10 @@ impl Daemon {
                     let key = self.unpack_child(child, service, &each, &children, unpacker)?;
                     if let Some(place) = children.get_mut(index) {
                         *place = Some(key);
+                    }
+                    if let Some((owner, place)) = child.lent {
+                        let owner = keys.get(owner).copied().ok_or_else(broken)?;
+                        self.unpack_lent(key, owner, place).ok_or_else(broken)?;
                     }
                 }
             }
@@ -190,15 +195,10 @@ impl Daemon {
         now: Instant,
     ) -> io::Result<()> {
         let key = self.listeners.insert(Listener {
-            service,
-            asked: record.asked,
-            socket: None,
-            state: ListenerState::Closed,
-            held: None,
             lost: record.lost,
             attempts: record.attempts,
-            problem: None,
             retry_at: record.socket.is_none().then_some(now),
+            ..Listener::new(service, record.asked)
         });
         if let Some(live) = self.services.get_mut(service) {
             live.listeners.push(key);
@@ -252,6 +252,21 @@ impl Daemon {
         }
         self.rest(key);
         Ok(())
+    }
+
+    /// It owns the socket with this index in its service.
+    fn unpack_lent(&mut self, key: ChildKey, service: ServiceKey, index: usize) -> Option<()> {
+        let live = self.services.get(service)?;
+        let listener = *live.listeners.get(index)?;
+        let entry = self.listeners.get_mut(listener)?;
+        self.poller.remove(entry.socket.as_ref()?);
+        entry.state = ListenerState::HandedTo(key);
+        self.children.get_mut(key)?.lent = Some(Lent {
+            listener,
+            mark: None,
+            is_worker: !matches!(live.service.run, Run::Program(_)),
+        });
+        Some(())
     }
 
     /// A child is ours if the kernel lets us wait for it. Its number is its own, because nobody has reaped it.

@@ -19,6 +19,7 @@ impl State {
         listeners()
             .filter_map(|listener| listener.socket.as_ref())
             .chain(&self.control.socket)
+            .chain(&self.passed)
             .for_each(&mut socket);
         all.extend(listeners().filter_map(|listener| Some(listener.held.as_ref()?.connection)));
         for output in self.services.iter().filter_map(|live| live.output.as_ref()) {
@@ -72,6 +73,11 @@ impl State {
             let own = passed || pids.insert(child.pid);
             sane(child.pid > 1 && own, "process ids")?;
             sane(self.is_with_its_worker(child), "a connection of a worker")?;
+            let lent = child.lent.is_none_or(|(service, place)| {
+                let owner = self.services.get(service);
+                owner.is_some_and(|live| place < live.listeners.len())
+            });
+            sane(lent, "a socket that was lent")?;
             let each = child.each.is_none_or(|each| each < self.each.len());
             sane(each && is_id(&child.id), "a child")?;
         }

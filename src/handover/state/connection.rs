@@ -52,6 +52,9 @@ pub struct Child {
     /// Its own stderr pipe, by its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<usize>,
+    /// The socket that it was lent: by the index of its service, and its own there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent: Option<(usize, usize)>,
 }
 
 /// What a child is.

@@ -79,6 +79,9 @@ pub struct State {
     pub loaded_at: SystemTime,
     /// The limit over all services.
     pub max_connections: Option<NonZeroU32>,
+    /// Sockets of the service manager that nobody uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Socket>,
     /// Services that are served, or were and have children.
     pub services: Vec<Live>,
     /// Live children.

@@ -49,7 +49,7 @@ pub struct Live {
     pub failed: u64,
     /// Who came last, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<(Peer, Stamp)>,
+    pub last: Option<(Option<Peer>, Stamp)>,
     /// What the log was told of refusals.
     pub refusal_log: RefusalLog,
     /// Clients wait in the kernel's queue.
@@ -99,6 +99,9 @@ pub struct Socket {
     /// Its file, if it is unlinked at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<OwnPath>,
+    /// The name under which the service manager passed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<String>,
 }
 
 /// A unix socket's file.
