@@ -247,6 +247,9 @@ impl Start {
     }
 }
 
+/// Sockets that are opened between two writes of the log.
+const FLUSH: usize = 256;
+
 impl Daemon {
     /// Opens every socket of the table. False: there are some, and none could be opened.
     fn open_all(&mut self, table: &Table, plans: Vec<Rc<Plan>>, inherited: &mut Inherited) -> bool {
@@ -270,6 +273,10 @@ impl Daemon {
                 }
                 for socket in self.open_more(address, service) {
                     self.add_listener(key, socket);
+                }
+                // There may be more LISTEN lines than a sink keeps.
+                if self.listeners.len().is_multiple_of(FLUSH) {
+                    self.log.flush(now);
                 }
             }
         }

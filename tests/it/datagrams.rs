@@ -141,7 +141,7 @@ fn answers_come_from_the_address_that_was_asked() {
 #[test]
 fn worker_is_one_child_without_privileges_that_ends_when_nothing_comes() {
     let daemon = Builder::new()
-        .table("[service.echo]\nlisten = \"udp:127.0.0.1:0\"\nbuiltin = \"echo\"\nidle_timeout = \"1s\"")
+        .table("[service.echo]\nlisten = \"udp:127.0.0.1:0\"\nbuiltin = \"echo\"\nidle_timeout = \"4s\"")
         .start();
     let server = udp(&daemon, "echo", "127.0.0.1");
     assert_eq!(ask(&client(server), b"one"), b"one");

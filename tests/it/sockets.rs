@@ -188,7 +188,7 @@ fn nobody_can_steal_a_socket() {
             "--reuid=65534",
             "--regid=65534",
             "--clear-groups",
-            "python3",
+            "/usr/bin/python3",
             "-c",
             &thief,
         ];
