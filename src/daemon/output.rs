@@ -82,6 +82,7 @@ pub(super) enum Drained {
 }
 
 /// Reads at most a turn's worth.
+#[inline(never)] // See `discard_now`: the buffer stays out of the frame of a turn.
 pub(super) fn drain(reader: &mut pipe::Reader, mut take: impl FnMut(&[u8])) -> Drained {
     let mut buffer = [0_u8; 8192];
     let mut total = 0;

@@ -1,9 +1,10 @@
-//! Deadlines in the order of their time. Setting and cancelling cost O(log n) whatever is pending.
+//! Deadlines in the order of their time: a binary heap that knows where each entry stands. Setting and cancelling cost
+//! O(log n) whatever is pending, and allocate nothing once the heap has been as large before.
 //!
 //! Invariant: no timer of a connection outlives it. At 1,000 connections a second with `timeout = "1h"` a queue without
 //! cancelling would hold 3.6 million entries of the dead.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::token::{
@@ -12,7 +13,7 @@ use super::token::{
 };
 
 /// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     /// A paused service goes on.
     Wake(ServiceKey),
@@ -72,23 +73,32 @@ pub(super) enum Timer {
 /// with each connection are cancelled.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    pending: BTreeSet<(Instant, Timer)>,
+    /// No entry is later than those at twice its place plus one and plus two.
+    heap: Vec<Entry>,
+    places: HashMap<Entry, usize>,
 }
 
+type Entry = (Instant, Timer);
+
 impl Timers {
-    /// Adds a deadline.
+    /// Adds a deadline. What is set already stays set once.
     pub(super) fn set(&mut self, at: Instant, timer: Timer) {
-        self.pending.insert((at, timer));
+        if !self.places.contains_key(&(at, timer)) {
+            self.heap.push((at, timer));
+            self.rise(self.heap.len() - 1);
+        }
     }
 
     /// Takes back what was set so.
     pub(super) fn cancel(&mut self, at: Instant, timer: Timer) {
-        self.pending.remove(&(at, timer));
+        if let Some(place) = self.places.get(&(at, timer)) {
+            self.take(*place);
+        }
     }
 
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.pending.first().map(|(at, _)| *at)
+        self.heap.first().map(|(at, _)| *at)
     }
 
     /// Takes one that is due.
@@ -96,13 +106,67 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        self.pending.pop_first().map(|(_, timer)| timer)
+        Some(self.take(0).1)
+    }
+
+    /// Takes the entry out that stands at this place. The last one comes there, and goes where it belongs.
+    fn take(&mut self, place: usize) -> Entry {
+        let entry = self.heap.swap_remove(place);
+        self.places.remove(&entry);
+        self.sink(place);
+        self.rise(place);
+        entry
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while let Some(parent) = place.checked_sub(1).map(|before| before / 2)
+            && self.is_before(place, parent)
+        {
+            self.swap(place, parent);
+            place = parent;
+        }
+        self.note(place);
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            let next = if self.is_before(right, left) {
+                right
+            } else {
+                left
+            };
+            if !self.is_before(next, place) {
+                return;
+            }
+            self.swap(place, next);
+            place = next;
+        }
+    }
+
+    /// False where one of the places is empty.
+    fn is_before(&self, place: usize, other: usize) -> bool {
+        let (one, other) = (self.heap.get(place), self.heap.get(other));
+        one.zip(other).is_some_and(|(one, other)| one < other)
+    }
+
+    fn swap(&mut self, place: usize, other: usize) {
+        self.heap.swap(place, other);
+        self.note(place);
+        self.note(other);
+    }
+
+    fn note(&mut self, place: usize) {
+        if let Some(entry) = self.heap.get(place) {
+            self.places.insert(*entry, place);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     #[test]
@@ -131,6 +195,40 @@ mod tests {
             timers.cancel(at, timer);
         }
         assert_eq!(timers.next(), None);
-        assert!(timers.pending.is_empty());
+        assert!(timers.heap.is_empty() && timers.places.is_empty());
+    }
+
+    #[test]
+    fn the_heap_agrees_with_a_sorted_set() {
+        let start = Instant::now();
+        let (mut timers, mut model) = (Timers::default(), BTreeSet::new());
+        let mut keys = slotmap::SlotMap::<ChildKey, ()>::with_key();
+        let keys: Vec<ChildKey> = (0..20).map(|_| keys.insert(())).collect();
+        let mut random = 1_u64;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            let time = Duration::from_secs(random >> 40 & 31);
+            let entry = (
+                start + time,
+                Timer::Connection(keys[(random >> 50) as usize % 20]),
+            );
+            match random >> 60 {
+                0..8 => {
+                    timers.set(entry.0, entry.1);
+                    model.insert(entry);
+                }
+                8..14 => {
+                    timers.cancel(entry.0, entry.1);
+                    model.remove(&entry);
+                }
+                _ => {
+                    let due = model.first().filter(|(at, _)| *at <= entry.0).copied();
+                    assert_eq!(timers.pop(entry.0), due.map(|(_, timer)| timer));
+                    due.map(|due| model.remove(&due));
+                }
+            }
+            assert_eq!(timers.next(), model.first().map(|(at, _)| *at));
+            assert_eq!(timers.places.len(), model.len());
+        }
     }
 }

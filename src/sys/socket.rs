@@ -305,6 +305,7 @@ pub fn reset_on_close(fd: BorrowedFd<'_>) {
 
 /// Discards at most `most` bytes of what has been received, without waiting. 0: the peer has ended its direction.
 /// TCP does it without copying them (MSG_TRUNC, tcp(7)).
+#[inline(never)] // Else every turn of the loop would touch its pages, and every built-in forked from it own them.
 pub fn discard_now(fd: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     let mut scratch = [0; 16 << 10];
     let most = most.min(scratch.len());
