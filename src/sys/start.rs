@@ -99,11 +99,16 @@ pub fn close_inherited(kept: &[RawFd]) -> io::Result<()> {
 fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: closes numbers; at the start, or in a fresh child, no live value owns one of them.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+    if answer >= 0 {
+        return Ok(());
     }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOSYS) {
+        return Err(io::Error::other(
+            "this kernel has no close_range: Linux 5.9 or newer is needed",
+        ));
+    }
+    Err(error)
 }
 
 /// Variables that the daemon's own parts read later: local time, colours, what the log goes by. They stay in the daemon,

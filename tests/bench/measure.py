@@ -361,7 +361,7 @@ def main():
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", type=lambda names: [n.strip() for n in names.split(";")])
-    for name in ("--svg", "--json", "--tsv"):
+    for name in ("--table", "--svg", "--json", "--tsv"):
         parser.add_argument(name)
     options = parser.parse_args()
 
@@ -387,6 +387,9 @@ def main():
     results["seconds"] = round(time.monotonic() - began)
     results["cpu_by"] = bench.group.kind or "proc"
     print(report.text(results))
+    if options.table:
+        with open(options.table, "w") as out:
+            out.write(report.text(results) + "\n")
     if options.json:
         with open(options.json, "w") as out:
             json.dump(results, out, indent=1)

@@ -198,3 +198,21 @@ fn failed_step_of_the_set_up_never_execs() {
         }
     }
 }
+
+/// The path that costs the same at any number of descriptors begins with this call: there is no slower one.
+#[test]
+fn kernel_without_close_range_is_told_at_the_start() {
+    if lacks(&["strace"]) {
+        return;
+    }
+    let mut command = std::process::Command::new("strace");
+    command
+        .args(["-f", "-o", "/dev/null", "-e", "trace=close_range"])
+        .args(["-e", "inject=close_range:error=ENOSYS"])
+        .args([env!("CARGO_BIN_EXE_oxinetd"), "serve"])
+        .args(["--listen", "127.0.0.1:0", "--builtin", "echo"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(71));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("close_range: Linux 5.9"), "{told}");
+}
