@@ -257,7 +257,9 @@ fn metrics_are_served_over_http_by_a_child_without_rights() {
     });
     let child = daemon.process().children()[0];
     if crate::harness::root() {
-        assert_ne!(child.number("Uid"), 0, "it has no rights");
+        until("a child without rights", PATIENCE, || {
+            child.number("Uid") != 0
+        });
     }
     slow.send(b"ics HTTP/1.1\r\nHost: here\r\n\r\n");
     let answer = String::from_utf8(slow.rest()).unwrap();
