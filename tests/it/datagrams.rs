@@ -131,6 +131,7 @@ fn answers_come_from_the_address_that_was_asked() {
         let server = udp(&daemon, "echo", host);
         assert_eq!(ask(&client(server), host.as_bytes()), host.as_bytes());
     }
+    daemon.expect(&["START: echo"]);
     assert_eq!(
         daemon.count(&["START: echo"]),
         1,

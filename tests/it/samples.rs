@@ -372,3 +372,44 @@ fn distcc() {
     }
     .run();
 }
+
+/// A program of `wait`: it gets the socket, answers from ports of its own, and lives on for the next file.
+fn tftp(services: &'static [&'static str], packages: &'static [&'static str]) {
+    if lacks_root() || lacks_packages(packages) {
+        return;
+    }
+    on_own_host(move || {
+        shell(
+            "mkdir -p /srv/tftp
+            seq 100000 >/srv/tftp/numbers; echo small >/srv/tftp/small; chmod -R a+rX /srv",
+        );
+        let sample = Sample {
+            file: "tftp",
+            services,
+            ..PLAIN
+        };
+        let daemon = sample.start();
+        let said = shell(
+            "curl -sS -m 30 tftp://127.0.0.1/numbers | cmp - /srv/tftp/numbers
+            curl -sS -m 30 tftp://127.0.0.1/small",
+        );
+        assert_eq!(said, "small\n");
+        daemon.expect(&[&format!("START: {} ", services[0])]);
+        assert_eq!(daemon.count(&["START: "]), 1, "one for both files");
+        // It would wait for more, for minutes.
+        for owner in daemon.process().children() {
+            owner.signal(nix::sys::signal::Signal::SIGTERM);
+        }
+        daemon.quiet();
+    });
+}
+
+#[test]
+fn tftp_hpa() {
+    tftp(&["tftp"], &["tftpd-hpa"]);
+}
+
+#[test]
+fn atftp() {
+    tftp(&["tftp-atftpd"], &["atftpd"]);
+}

@@ -77,7 +77,9 @@ fn one_program_owns_a_udp_socket_until_it_exits() {
         next.starts_with("three ") && !next.ends_with(&pid),
         "{next}"
     );
-    assert_eq!(daemon.count(&["START: answer"]), 2);
+    until("both starts in the log", PATIENCE, || {
+        daemon.count(&["START: answer"]) == 2
+    });
     ask(&client, b"end");
 }
 
@@ -126,8 +128,9 @@ fn one_program_owns_a_listening_socket_and_accepts_by_itself() {
         assert!(pids[0] != pids[2] && pids[2] != pids[4], "{pids:?}");
     }
     daemon.quiet();
-    assert_eq!(daemon.count(&["START: tcp"]), 3);
-    assert_eq!(daemon.count(&["START: unix"]), 3);
+    until("the starts in the log", PATIENCE, || {
+        daemon.count(&["START: tcp"]) == 3 && daemon.count(&["START: unix"]) == 3
+    });
 }
 
 #[test]
