@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::diagnostic::Severity::Error;
 use crate::config::diagnostic::{Code, Diagnostic};
-use crate::config::{Format, Host, Loaded, Main, load};
+use crate::config::shown::section;
+use crate::config::{Format, Host, Loaded, Main, explain, load};
 use crate::service::Table;
 
 const SERVICES: &str = "echo 7/tcp\necho 7/udp\ndiscard 9/tcp\ndiscard 9/udp\ndaytime 13/tcp\ndaytime 13/udp\n\
@@ -84,6 +85,37 @@ fn accepted(outcome: &Outcome) {
     );
 }
 
+/// What `show` says of the table is a table, and shows as itself.
+fn shows_as_itself(outcome: &Outcome) {
+    let Some(once) = show(&outcome.toml) else {
+        return;
+    };
+    let twice = show(&once).unwrap_or_else(|| panic!("not accepted:\n{once}"));
+    let values = |text: &str| text.parse::<toml::Table>().unwrap();
+    assert_eq!(values(&once), values(&twice), "{once}\n{twice}");
+}
+
+/// `None`: a feature of it is not served yet.
+fn show(text: &str) -> Option<String> {
+    let world = OldHost::new(&host(), Path::new("/etc/services"));
+    let main = Main::Text {
+        name: "shown.toml",
+        text,
+    };
+    let loaded = explain(&main, &Host::new(0, 0, &world));
+    let table = loaded.table?;
+    let services = table.services.iter().map(|service| Some(service.as_ref()));
+    let sections = loaded
+        .written
+        .iter()
+        .zip(std::iter::once(None).chain(services));
+    Some(
+        sections
+            .map(|(written, service)| section(written, service))
+            .collect(),
+    )
+}
+
 fn loaded(text: &str) -> Loaded {
     let world = OldHost::new(&host(), Path::new("/etc/services"));
     load(
@@ -123,6 +155,7 @@ fn goldens() {
         );
         sound(&outcome);
         accepted(&outcome);
+        shows_as_itself(&outcome);
         for (extension, text) in [("toml", outcome.toml.clone()), ("notes", notes(&outcome))] {
             let path = input.with_extension(extension);
             if update {
@@ -180,6 +213,7 @@ fn every_corpus_file_converts_or_says_why_not() {
             let outcome = run(&name, &content, arguments);
             sound(&outcome);
             accepted(&outcome);
+            shows_as_itself(&outcome);
             assert!(outcome.exit != 1 || !outcome.notes.is_empty(), "{name}");
             if std::env::var_os("SHOW_CORPUS").is_some() {
                 tell(format!(

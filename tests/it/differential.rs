@@ -678,6 +678,40 @@ fn xinetd_reads_addresses_alike() {
     });
 }
 
+#[test]
+fn xinetd_banners_come_alike() {
+    same(&Case {
+        peer: XINETD,
+        config: "\
+defaults
+{
+	banner_success = /etc/debian_version
+}
+
+service gopher
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	server = {report}
+}
+
+service finger
+{
+	socket_type = stream
+	wait = no
+	user = nobody
+	banner = /etc/issue.net
+	server = {report}
+}
+",
+        hosts_allow: "",
+        hosts_deny: "",
+        ready: 79,
+        steps: everybody(&["70", "79"]),
+    });
+}
+
 /// xinetd ends a relay when one side ends its own direction, so the clients stay.
 #[test]
 fn xinetd_redirects_alike() {
