@@ -493,6 +493,7 @@ fn once(mut stream: TcpStream, number: u8) {
 fn twenty_upgrades_under_load_lose_nobody() {
     let _alone = alone();
     let full = "command = \"/bin/cat\"\nmax_connections = 1";
+    let behind = Builder::new().table(&echo()).start();
     let builder = Builder::new().controlled();
     let program = installed(&builder);
     let daemon = builder
@@ -500,16 +501,25 @@ fn twenty_upgrades_under_load_lose_nobody() {
         .table(&echo())
         .table(&service("cat", "command = \"/bin/cat\""))
         .table(&service("full", full))
+        .table(&service("event", "builtin = \"echo\"\nmodel = \"event\""))
+        .table(&service("thread", "builtin = \"echo\"\nmodel = \"thread\""))
+        .table(&service(
+            "redirect",
+            &format!("redirect = \"{}\"", behind.tcp("echo")),
+        ))
         .trouble("PAUSE: full connections")
         .trouble("clients have been waiting")
         .start();
-    let mut held: Vec<Client> = ["echo", "cat"]
+    let held_by = ["echo", "cat", "event", "thread", "redirect"];
+    let mut held: Vec<Client> = held_by
         .iter()
         .cycle()
         .take(20)
         .map(|name| Client::connect(daemon.tcp(name)))
         .collect();
-    let names = ["echo", "echo", "cat", "cat", "cat", "full", "full", "full"];
+    let names = [
+        "echo", "cat", "cat", "event", "thread", "redirect", "full", "full",
+    ];
     let addresses = names.map(|name| daemon.tcp(name));
     let (served, longest) = storm(&addresses, |served| {
         for round in 1..=20 {
