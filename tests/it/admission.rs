@@ -82,8 +82,14 @@ fn refuse_with_reset_resets_and_tarpit_is_silent() {
         .table("[service.t]\nlisten = \"127.0.0.1:0\"\nbuiltin = \"echo\"\ndeny = \"any\"\nrefuse_with = \"tarpit\"")
         .trouble("FAIL: ")
         .start();
-    let mut client = Client::connect(daemon.tcp("x"));
-    let error = client.0.read(&mut [0]).unwrap_err();
+    // The reset may be here before connect(2) has returned.
+    let read = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.read(&mut [0])
+    };
+    let error = TcpStream::connect(daemon.tcp("x"))
+        .and_then(read)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     let mut stuck: Vec<Client> = (0..300).map(|_| Client::connect(daemon.tcp("t"))).collect();
     until("those over the bound are closed", PATIENCE, || {
