@@ -64,6 +64,13 @@ struct Ready {
     proxied: Box<Proxied>,
 }
 
+impl Headers {
+    /// True when a client of this service waits whose header is read.
+    pub(super) fn has_ready(&self, service: ServiceKey) -> bool {
+        self.ready.iter().any(|ready| ready.service == service)
+    }
+}
+
 /// What a look at the start of a connection finds.
 #[derive(Debug)]
 enum Found {

@@ -109,11 +109,13 @@ impl Daemon {
 
     /// Looks whether clients still wait.
     pub(super) fn on_queue_look(&mut self, key: Option<ServiceKey>, now: Instant) {
+        let ready = key.is_some_and(|key| self.headers.has_ready(key));
         let live = key.and_then(|key| self.services.get_mut(key));
         let (queueing, still) = match (key, live) {
             (None, _) => (&mut self.queueing, self.house.is_full()),
             (Some(_), Some(live)) => {
-                let still = !live.waiting.is_empty() && live.gate.wait(&self.house, now).is_some();
+                let somebody = ready || !live.waiting.is_empty();
+                let still = somebody && live.gate.wait(&self.house, now).is_some();
                 (&mut live.queueing, still)
             }
             (Some(_), None) => return,

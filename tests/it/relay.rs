@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::harness::{
     Builder, Client, PATIENCE, alone, connect_from, find, in_own_network, lacks, lacks_root, reset,
@@ -189,10 +190,19 @@ fn client_whose_header_is_read_waits_for_room_and_is_served() {
     for client in &mut waiting {
         client.send(header);
     }
-    for mut client in waiting {
-        assert_eq!(client.line(), "up\n");
-        client.echo(b"mine");
-    }
+    // The turn is that of whose header was there first, which need not be who connected first.
+    std::thread::scope(|scope| {
+        for mut client in waiting {
+            scope.spawn(move || {
+                assert_eq!(client.line(), "up\n");
+                client.echo(b"mine");
+                // For longer than the daemon takes to see that nobody waits any more.
+                std::thread::sleep(Duration::from_millis(1500));
+            });
+        }
+    });
+    daemon.expect(&["clients waited for"]);
+    assert_eq!(daemon.count(&["PAUSE: x"]), 1, "told once while they wait");
     assert_eq!(daemon.count(&["FAIL: "]), 0);
 }
 
