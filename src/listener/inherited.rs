@@ -163,7 +163,10 @@ pub(super) fn leads_to(fd: BorrowedFd<'_>, bound: &Address) -> bool {
         Address::Vsock { cid, port } => {
             socket::local_vsock(fd) == Some((*cid, *port)) && is_alive(fd, bound)
         }
-        Address::Unix { .. } => is_alive(fd, bound),
+        Address::Unix { kind: wanted, .. } => {
+            matches!(socket::address(fd), Ok(Address::Unix { kind, .. }) if kind == *wanted)
+                && is_alive(fd, bound)
+        }
         Address::Inherited { .. } => false,
     }
 }
@@ -213,6 +216,20 @@ mod tests {
         assert_eq!((&again.bound, &again.asked), (&bound, &asked));
         assert!(inherited.take_stored("echo", &asked, &options).is_none());
         assert!(inherited.close_stored().is_empty());
+    }
+
+    #[test]
+    fn a_unix_name_leads_to_no_other_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let asked = Address::Unix {
+            kind: UnixKind::Stream,
+            name: UnixName::Path(directory.path().join("sock")),
+        };
+        let options = SocketOptions::default();
+        let unix = bind(&asked, &options).unwrap();
+        let inet = bind(&tcp("127.0.0.1:0"), &options).unwrap();
+        assert!(leads_to(unix.as_fd(), &asked));
+        assert!(!leads_to(inet.as_fd(), &asked));
     }
 
     #[test]

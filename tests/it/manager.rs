@@ -185,9 +185,11 @@ fn busy_manager_gets_everything_in_the_end() {
 /// A daemon to which these sockets are passed.
 fn start_with(builder: Builder, kept: &BTreeMap<String, OwnedFd>) -> Daemon {
     let mut script = String::new();
+    // By way of numbers that are nobody's, all of them first: they may be among those that are wanted.
     for (number, fd) in (3..).zip(kept.values()) {
-        // By way of numbers that are nobody's, as they may be among those that are wanted.
         writeln!(script, "exec {}<&{}", number + 500, fd.as_raw_fd()).unwrap();
+    }
+    for (number, _) in (3..).zip(kept.values()) {
         writeln!(script, "exec {number}<&{0} {0}<&-", number + 500).unwrap();
     }
     let names: Vec<&str> = kept.keys().map(String::as_str).collect();
